@@ -1,0 +1,1074 @@
+// Copyright 2026 the chat authors. MIT license.
+
+/**
+ * A line-based TCP chat server: everyone who connects with any TCP client joins
+ * the room, and every line that one client sends reaches all of them.
+ *
+ * ```sh
+ * deno run -N server.ts          # the server, on localhost:8000
+ * deno run -N netcat.ts          # a client
+ * ```
+ *
+ * The program is the chat server of the well-known Go tutorial, by the same
+ * names. Read {@linkcode Chat} from top to bottom and follow a line on its way:
+ *
+ * 1. `serve` accepts a connection and gives it to `handleConn`;
+ * 2. `handleConn` splits what it reads to lines and makes events of them;
+ * 3. the `broadcaster`, one loop over one async iterator of events, is the only
+ *    code that touches the set of clients;
+ * 4. the lines of a moment go as one chunk into the `Trunk`, a stream that is
+ *    `tee()`d into a branch a client;
+ * 5. each branch is piped to its client's `clientWriter`.
+ *
+ * @example A chat on a free port, and one line said in it
+ * ```ts
+ * import { Chat } from "./mod.ts";
+ *
+ * await using chat = new Chat();
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * chat.serve(listener);
+ * const events = chat.events();
+ *
+ * const { hostname, port } = listener.addr;
+ * using conn = await Deno.connect({ hostname, port });
+ * await conn.write(new TextEncoder().encode("hello\n"));
+ *
+ * for await (const event of events) {
+ *   if (event.type === "message") break; // { who: "127.0.0.1:…", text: "hello" }
+ * }
+ * ```
+ *
+ * @module
+ */
+
+import { setImmediate, setTimeout as delay } from "node:timers/promises";
+
+/** The languages in which the room speaks: English, and the seed's Chinese. */
+export type Lang = "en" | "zh";
+
+/** What happens in the room, as {@linkcode Chat.events} tells it. */
+export type ChatEvent =
+  | {
+    /** A client has entered or left the room. */
+    type: "joined" | "left";
+    /** The client's name, `HOST:PORT`. */
+    who: string;
+  }
+  | {
+    /** Somebody has said a line. */
+    type: "message";
+    /** The speaker's name, `HOST:PORT` for clients. */
+    who: string;
+    /** The line, without its end. */
+    text: string;
+  };
+
+/**
+ * What a chat needs of a connection. Every `Deno.Conn` (TCP, TLS, Unix) is one,
+ * and so is a pair of in-memory streams with an address.
+ *
+ * The optional methods are those of `Deno.Conn`; they are used where they exist.
+ */
+export interface Connection {
+  /** The bytes that the client sends. Not touched where there is `read`. */
+  readonly readable: ReadableStream<Uint8Array>;
+  /** Takes the bytes for the client. */
+  readonly writable: WritableStream<Uint8Array>;
+  /** Where the client is. Its name in the room is made of it. */
+  readonly remoteAddr: Deno.Addr | { hostname: string; port: number };
+  /**
+   * Reads into a buffer; `null` is the end. Preferred to `readable`, because
+   * `Deno.Conn`'s closes the whole connection at the end of the input, with
+   * what is still owed to a client that shut down its sending side only.
+   */
+  read?(buffer: Uint8Array): Promise<number | null>;
+  /** Shuts down the sending side. */
+  closeWrite?(): Promise<void>;
+  /** Closes both sides, and ends a read or write under way. */
+  close?(): void;
+  /** Sends what is written at once. */
+  setNoDelay?(noDelay?: boolean): void;
+  /** Has the system find out when the other machine has vanished. */
+  setKeepAlive?(keepAlive?: boolean): void;
+}
+
+/** Options of a {@linkcode Chat}. */
+export interface ChatOptions {
+  /** The language of the room's own lines. @default {"en"} */
+  lang?: Lang;
+  /** Ends the chat, as {@linkcode Chat.close} does. */
+  signal?: AbortSignal;
+  /**
+   * The most bytes that a client may be behind the room, which is what is kept
+   * in memory for the slowest. At this bound everybody who sends is read more
+   * slowly, for as long as the client reads; one who does not is dropped. A
+   * watcher of {@linkcode Chat.events} is bound likewise.
+   * @default {16777216}
+   */
+  maxBacklog?: number;
+  /** The most bytes of a client's line; a longer one is discarded. @default {65536} */
+  maxLine?: number;
+  /** The lines a second, and at once, that are taken of a client; 0 for any. @default {0} */
+  rate?: number;
+  /** The most connections at a time. @default {10000} */
+  maxClients?: number;
+  /** The most connections of one address; 0 for any. @default {0} */
+  maxPerAddress?: number;
+  /** The milliseconds after which a silent client has to go; 0 for never. @default {0} */
+  idle?: number;
+  /**
+   * Is given what an operator may want to know: failed accepts, and clients
+   * that are refused or dropped. Nothing is logged without it.
+   */
+  log?: (message: string) => void;
+}
+
+/** What a {@linkcode Chat} does where an option is not given. */
+export const DEFAULTS: Readonly<Required<Omit<ChatOptions, "signal">>> = {
+  lang: "en",
+  maxBacklog: 16 * 1024 * 1024,
+  maxLine: 64 * 1024,
+  rate: 0,
+  maxClients: 10_000,
+  maxPerAddress: 0,
+  idle: 0,
+  log: () => {},
+};
+
+/** The least and the most bytes that are read of a client at once. */
+const READ_SIZE = { least: 512, most: 16 * 1024 };
+/** The broadcaster takes no further event into a chunk of this many bytes. */
+const MAX_CHUNK = 64 * 1024;
+/** How long accepting rests when it has failed, in milliseconds. */
+const ACCEPT_PAUSE = 100;
+/** How long a client that has left may take to read what it is owed, in milliseconds. */
+const FLUSH_TIMEOUT = 30_000;
+/** The same for all of them when the chat itself ends. */
+const CLOSE_TIMEOUT = 2_000;
+/** How long a client may take to hang up when we have, in milliseconds. */
+const HANG_UP_TIMEOUT = 1_000;
+/** How often the room looks at those it waits for, in milliseconds. */
+const STALL_TICK = 100;
+/** How long the room waits for a client that does not read, in milliseconds. */
+const STALL_LIMIT = 800;
+
+const encoder = new TextEncoder();
+
+/**
+ * A chat room. It opens no port itself: hand it listeners, or connections. It
+ * ends by `await using`, by {@linkcode Chat.close} or by an `AbortSignal`.
+ *
+ * @example A room on in-memory streams
+ * ```ts
+ * import { Chat } from "./mod.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using chat = new Chat();
+ * const input = new TransformStream<Uint8Array, Uint8Array>();
+ * const output = new TransformStream<Uint8Array, Uint8Array>();
+ * chat.handleConn({
+ *   readable: input.readable,
+ *   writable: output.writable,
+ *   remoteAddr: { hostname: "192.0.2.1", port: 50000 },
+ * });
+ * const reader = output.readable.getReader();
+ * const { value } = await reader.read();
+ * assertEquals(new TextDecoder().decode(value), "Welcome 192.0.2.1:50000\n");
+ * assertEquals(chat.clients, ["192.0.2.1:50000"]);
+ * await reader.cancel();
+ * ```
+ */
+export class Chat implements AsyncDisposable {
+  readonly #options: Required<Omit<ChatOptions, "signal">>;
+  readonly #texts: Texts;
+  readonly #broadcaster: Broadcaster;
+  /** Every connection in hand, in the room or not, with the handling of it. */
+  readonly #connections = new Map<Client, Promise<void>>();
+  readonly #listeners = new Set<{ close?(): void }>();
+  /** Aborts when the chat begins to end. */
+  readonly #ending = new AbortController();
+  readonly #forgetSignal: () => void;
+  #closed?: Promise<void>;
+  #served = 0;
+
+  /** Opens a room with nobody in it. */
+  constructor({ signal, ...options }: ChatOptions = {}) {
+    this.#options = { ...DEFAULTS, ...options };
+    this.#texts = TEXTS[this.#options.lang];
+    this.#broadcaster = new Broadcaster(this.#texts, this.#options);
+    const abort = () => void this.close();
+    signal?.addEventListener("abort", abort);
+    this.#forgetSignal = () => signal?.removeEventListener("abort", abort);
+    if (signal?.aborted) abort();
+  }
+
+  /**
+   * Accepts connections until the listener or the chat is closed; the listener
+   * is closed with the chat. A failed accept is logged and, after a moment,
+   * tried again: it may be that no file descriptors are left just now.
+   *
+   * @param listener A `Deno.Listener`, or anything that yields connections.
+   * @returns When accepting is over. It never rejects.
+   */
+  async serve(
+    listener: AsyncIterable<Connection> & { close?(): void },
+  ): Promise<void> {
+    this.#listeners.add(listener);
+    while (!this.#ending.signal.aborted) {
+      try {
+        for await (const conn of listener) void this.handleConn(conn);
+        break;
+      } catch (error) {
+        this.#options.log(
+          `Cannot accept a connection: ${
+            error instanceof Error ? error.message : error
+          }`,
+        );
+        await delay(ACCEPT_PAUSE, null, { signal: this.#ending.signal }).catch(
+          () => {},
+        );
+      }
+    }
+    this.#listeners.delete(listener);
+    closeQuietly(listener);
+  }
+
+  /**
+   * Leads one client through its life. It is welcomed; each line of its input
+   * is said in the room; at the end of its input it leaves, gets what it is
+   * still owed, and is closed.
+   *
+   * @param conn The connection. It is the chat's to close from here on.
+   * @returns When the connection is closed. It never rejects: however a
+   * connection fails, its client has left.
+   */
+  handleConn(conn: Connection): Promise<void> {
+    const client = new Client(conn, ++this.#served);
+    const refusal = this.#refusal(client);
+    const handled = refusal === undefined
+      ? this.#converse(client)
+      : client.turnAway(refusal);
+    this.#connections.set(client, handled);
+    return handled.finally(() => this.#connections.delete(client));
+  }
+
+  async #converse(client: Client): Promise<void> {
+    const { who } = client;
+    await this.#broadcaster.send({ type: "entering", client });
+    try {
+      for await (const lines of this.#lines(client)) {
+        await this.#broadcaster.send({ type: "message", who, lines, client });
+      }
+    } catch {
+      // The seed ignores input.Err() here, too.
+    }
+    await this.#broadcaster.send({ type: "leaving", client });
+    await client.flushed;
+    client.close();
+  }
+
+  /** What the client says: whole lines, not too long and not too fast. */
+  #lines(client: Client): AsyncIterable<string[]> {
+    const { maxLine, rate, idle } = this.#options;
+    const chunks = client.chunks(idle, () => {
+      client.tell(this.#texts.idle);
+      void this.#broadcaster.send({ type: "leaving", client });
+    });
+    const lines = splitLines(chunks, {
+      maxLine,
+      onTooLong: () => client.tell(this.#texts.tooLong(maxLine)),
+    });
+    return rate > 0 ? pace(lines, rate, this.#ending.signal) : lines;
+  }
+
+  /** Why the client cannot come in, if it cannot. */
+  #refusal({ address }: Client): string | undefined {
+    const { maxClients, maxPerAddress } = this.#options;
+    if (this.#closed) return this.#texts.closing;
+    if (this.#connections.size < maxClients && maxPerAddress === 0) return;
+    let admitted = 0;
+    let neighbours = 0;
+    for (const client of this.#connections.keys()) {
+      if (client.refused) continue;
+      admitted++;
+      if (address !== "" && client.address === address) neighbours++;
+    }
+    if (admitted >= maxClients) return this.#texts.full;
+    if (maxPerAddress > 0 && neighbours >= maxPerAddress) {
+      return this.#texts.crowded(address);
+    }
+  }
+
+  /** The names of those who are in the room, in the order they came. */
+  get clients(): string[] {
+    return this.#broadcaster.clients;
+  }
+
+  /**
+   * Watches the room: yields what happens from the call on, until the chat ends.
+   * A watcher that is behind by more than `maxBacklog` bytes is dropped: its
+   * stream fails with an error.
+   *
+   * @example A bot that tells the time
+   * ```ts ignore
+   * for await (const event of chat.events()) {
+   *   if (event.type === "message" && event.text === "!time") {
+   *     await chat.say("clock", new Date().toISOString());
+   *   }
+   * }
+   * ```
+   */
+  events(): ReadableStream<ChatEvent> {
+    return this.#broadcaster.watch();
+  }
+
+  /**
+   * Says something in the room, as if a client of that name had sent it.
+   *
+   * @param who The speaker's name.
+   * @param text One line, or several.
+   * @returns When the room has taken it; a full room takes its time.
+   * @throws {Error} If the chat has ended.
+   */
+  async say(who: string, text: string): Promise<void> {
+    if (this.#closed) throw new Error("Cannot speak: the chat has ended");
+    const lines = printable(text).split("\n");
+    await this.#broadcaster.send({ type: "message", who, lines });
+  }
+
+  /**
+   * Ends the chat: closes the listeners, tells the clients, gives those who read
+   * up to 2 seconds to take what they are owed, and closes every connection.
+   *
+   * @returns When all is closed.
+   */
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  /** Ends the chat, as {@linkcode Chat.close} does. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#forgetSignal();
+    this.#ending.abort();
+    for (const listener of this.#listeners) closeQuietly(listener);
+    const timeout = setTimeout(() => {
+      for (const client of this.#connections.keys()) client.close();
+    }, CLOSE_TIMEOUT);
+    await this.#broadcaster.send({ type: "closing" });
+    await Promise.all(this.#connections.values());
+    clearTimeout(timeout);
+    await this.#broadcaster.close();
+  }
+}
+
+/** Options of {@linkcode splitLines}. */
+export interface SplitLinesOptions {
+  /** The most bytes of a line, its end not counted. @default {65536} */
+  maxLine?: number;
+  /** Called once for each line that is longer, as soon as that is known. */
+  onTooLong?: () => void;
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/**
+ * Splits UTF-8 to lines, in bounded memory: all the lines that a chunk completes
+ * at once, and never more held of an unfinished line than `maxLine` bytes. A
+ * longer line is discarded up to its end.
+ *
+ * A line ends in `\n`; a `\r` before it goes, as do all other control characters
+ * but the tab: a line is text and nothing else. What is no UTF-8 becomes U+FFFD.
+ * The last line needs no end.
+ *
+ * @example Two packets, three lines
+ * ```ts
+ * import { splitLines } from "./mod.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const packets = ReadableStream.from(["one\r\ntw", "o\nthree"])
+ *   .pipeThrough(new TextEncoderStream());
+ * assertEquals(await Array.fromAsync(splitLines(packets)), [
+ *   ["one"],
+ *   ["two"],
+ *   ["three"],
+ * ]);
+ * ```
+ *
+ * @param chunks The bytes. A chunk may be overwritten once the next is asked for.
+ * @param options The limit, and what to do when it is passed.
+ * @returns The lines, an array a chunk that completes any.
+ */
+export async function* splitLines(
+  chunks: AsyncIterable<Uint8Array>,
+  { maxLine = DEFAULTS.maxLine, onTooLong }: SplitLinesOptions = {},
+): AsyncGenerator<string[]> {
+  let held = new Uint8Array(0); // of the unfinished line, this…
+  let length = 0; // …so many bytes of it
+  let skipping = false; // up to the end of a line that is too long
+
+  const tooLong = (end: number, last: number) =>
+    end > maxLine && !(end === maxLine + 1 && last === CR);
+
+  /** Adds to the unfinished line, or finds that it is too long. */
+  const hold = (piece: Uint8Array) => {
+    if (skipping || piece.length === 0) return;
+    if (tooLong(length + piece.length, piece.at(-1)!)) {
+      skipping = true;
+      held = new Uint8Array(0);
+      length = 0;
+      onTooLong?.();
+      return;
+    }
+    if (length + piece.length > held.length) {
+      const larger = new Uint8Array(
+        Math.min(maxLine + 1, Math.max(64, 2 * (length + piece.length))),
+      );
+      larger.set(held.subarray(0, length));
+      held = larger;
+    }
+    held.set(piece, length);
+    length += piece.length;
+  };
+
+  /** Takes the unfinished line as it is. */
+  const finish = (): string[] => {
+    const lines = skipping ? [] : [decode(held.subarray(0, length))];
+    held = new Uint8Array(0);
+    length = 0;
+    skipping = false;
+    return lines;
+  };
+
+  for await (const chunk of chunks) {
+    const lines: string[] = [];
+    const end = chunk.lastIndexOf(LF) + 1;
+    let start = 0;
+    while (start < end) {
+      const unfinished = length > 0 || skipping;
+      if (!unfinished && end - start <= maxLine) {
+        // No line can be too long here: all at once.
+        lines.push(...decode(chunk.subarray(start, end - 1)).split("\n"));
+        break;
+      }
+      const next = chunk.indexOf(LF, start);
+      hold(chunk.subarray(start, next));
+      lines.push(...finish());
+      start = next + 1;
+    }
+    hold(chunk.subarray(end));
+    if (lines.length > 0) yield lines;
+  }
+  if (length > 0) yield finish();
+}
+
+/** Lets through so many lines a second, and so many at once; none is lost. */
+async function* pace(
+  input: AsyncIterable<string[]>,
+  rate: number,
+  signal: AbortSignal,
+): AsyncGenerator<string[]> {
+  let allowance = rate;
+  let last = performance.now();
+  for await (const lines of input) {
+    while (lines.length > 0) {
+      const now = performance.now();
+      allowance = Math.min(rate, allowance + (now - last) * rate / 1000);
+      last = now;
+      if (allowance >= 1) {
+        const admitted = lines.splice(0, Math.floor(allowance));
+        allowance -= admitted.length;
+        yield admitted;
+      } else await delay((1 - allowance) * 1000 / rate, null, { signal });
+    }
+  }
+}
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function decode(bytes: Uint8Array): string {
+  return printable(decoder.decode(bytes));
+}
+
+/**
+ * Removes what could do more to a terminal than show text: the C0 and C1
+ * controls but tab and newline, DEL, the line and paragraph separators, and the
+ * bidirectional embeddings, overrides and isolates (https://trojansource.codes).
+ */
+function printable(text: string): string {
+  return text.replace(
+    // deno-lint-ignore no-control-regex
+    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g,
+    "",
+  );
+}
+
+/** What passes the broadcaster: what the seed has three channels for, and the end. */
+type RoomEvent =
+  | { type: "entering" | "leaving"; client: Client }
+  | { type: "message"; who: string; lines: string[]; client?: Client }
+  | { type: "closing" };
+
+/** The room: the only owner of the client set, and of those who watch. */
+class Broadcaster {
+  readonly #texts: Texts;
+  readonly #maxBacklog: number;
+  readonly #clients = new Set<Client>();
+  readonly #watchers = new Set<ReadableStreamDefaultController<ChatEvent>>();
+  readonly #trunk: Trunk;
+  readonly #running: Promise<void>;
+  #events!: ReadableStreamDefaultController<RoomEvent & { taken(): void }>;
+  #closing = false;
+  #closed = false;
+
+  constructor(
+    texts: Texts,
+    { maxBacklog, log }: Required<Pick<ChatOptions, "maxBacklog" | "log">>,
+  ) {
+    this.#texts = texts;
+    this.#maxBacklog = maxBacklog;
+    this.#trunk = new Trunk(maxBacklog, (client) => {
+      log(`Dropped ${client.who}: it does not read`);
+      client.close();
+    });
+    this.#running = this.#run(
+      new ReadableStream({
+        start: (controller) => void (this.#events = controller),
+      }, { highWaterMark: 0 }),
+    );
+  }
+
+  /**
+   * Hands over an event, and waits until it is taken. So nobody is ahead of the
+   * room by more than the event in hand, as with the seed's unbuffered channels;
+   * and as there, all wait in one queue.
+   */
+  send(event: RoomEvent): Promise<void> {
+    return new Promise((taken) => this.#events.enqueue({ ...event, taken }));
+  }
+
+  /** The seed's broadcaster: one loop over all that happens. */
+  async #run(
+    events: AsyncIterable<RoomEvent & { taken(): void }>,
+  ): Promise<void> {
+    const { welcome, online, offline, closing } = this.#texts;
+    for await (const event of events) {
+      switch (event.type) {
+        case "entering": {
+          const { client } = event;
+          client.tell(welcome(client.who));
+          this.#trunk.write(online(client.who));
+          this.#trunk.enter(client);
+          this.#clients.add(client);
+          this.#notify({ type: "joined", who: client.who });
+          break;
+        }
+        case "message": {
+          const { client, who, lines } = event;
+          if (client && !this.#clients.has(client)) break; // It has left.
+          this.#trunk.write(`${who}: ${lines.join(`\n${who}: `)}`);
+          if (this.#watchers.size === 0) break;
+          for (const text of lines) {
+            this.#notify({ type: "message", who, text });
+          }
+          break;
+        }
+        case "leaving": {
+          const { client } = event;
+          if (!this.#clients.delete(client)) break; // It was told to go.
+          this.#trunk.leave(client);
+          this.#trunk.write(offline(client.who));
+          this.#notify({ type: "left", who: client.who });
+          break;
+        }
+        case "closing": {
+          this.#trunk.write(closing);
+          for (const client of this.#clients) {
+            this.#trunk.leave(client);
+            this.#notify({ type: "left", who: client.who });
+          }
+          this.#clients.clear();
+          break;
+        }
+      }
+      event.taken();
+      if (this.#trunk.pending < MAX_CHUNK && await this.#moreToCome()) continue;
+      await this.#trunk.flush();
+    }
+  }
+
+  /** Whether more is there, or comes at once: a moment's lines are one chunk. */
+  async #moreToCome(): Promise<boolean> {
+    // How far the queue is above its high-water mark, which is 0.
+    if (this.#events.desiredSize! < 0) return true;
+    await setImmediate();
+    return this.#events.desiredSize! < 0;
+  }
+
+  /** Ends the loop, when all that was sent is taken, and the watchers' streams. */
+  async close(): Promise<void> {
+    this.#events.close();
+    await this.#running;
+    for (const watcher of this.#watchers) watcher.close();
+    this.#watchers.clear();
+  }
+
+  get clients(): string[] {
+    return Array.from(this.#clients, ({ who }) => who);
+  }
+
+  watch(): ReadableStream<ChatEvent> {
+    let watcher: ReadableStreamDefaultController<ChatEvent>;
+    return new ReadableStream({
+      start: (controller) => {
+        watcher = controller;
+        this.#watchers.add(watcher);
+      },
+      cancel: () => void this.#watchers.delete(watcher),
+    }, {
+      highWaterMark: this.#maxBacklog,
+      size: (event) => 64 + (event.type === "message" ? event.text.length : 0),
+    });
+  }
+
+  #notify(event: ChatEvent): void {
+    for (const watcher of this.#watchers) {
+      if (watcher.desiredSize! > 0) watcher.enqueue(event);
+      else {
+        this.#watchers.delete(watcher);
+        watcher.error(new Error("Cannot watch on: the watcher fell behind"));
+      }
+    }
+  }
+}
+
+/**
+ * The room's lines on their way out, as one stream of chunks that is teed into
+ * a branch a client, each piped to its client's writer.
+ *
+ * All is measured in bytes since the room was opened. A client is owed what is
+ * written between its coming and its going; how far it has got in that is known
+ * by what its writer has written, so a chunk may well begin before a client came
+ * and end after it left.
+ *
+ * `tee()` runs at the pace of the fastest branch and buffers for all others
+ * (https://github.com/whatwg/streams/issues/1233), so `flush` waits when the
+ * slowest is too far behind. And since a branch cannot be grafted onto a teed
+ * stream, nor a hop taken out of it, those who come get a trunk of their own
+ * for a while; once as many have come and gone as half of those who are there,
+ * all get a new trunk together. A change so costs the same in a room of any size.
+ */
+class Trunk {
+  readonly #maxBacklog: number;
+  readonly #drop: (client: Client) => void;
+  /** The trunk's own end, and those of the trunks of them who came since. */
+  readonly #stems = new Set<ReadableStreamDefaultController<Uint8Array>>();
+  /** Those who have a branch. */
+  readonly #piped = new Set<Client>();
+  /** Those who are to get one, with the next chunk. */
+  #newcomers: Client[] = [];
+  /** How many have come or gone since all were teed from one trunk. */
+  #changes = 0;
+  #chunks: Uint8Array[] = [];
+  /** How many bytes wait to be sent. */
+  pending = 0;
+  /** How many bytes were sent. */
+  #sent = 0;
+  /** Called when a client has written something, while somebody waits for it. */
+  #onProgress?: (client: Client) => void;
+  readonly #progressed = (client: Client) => this.#onProgress?.(client);
+
+  constructor(maxBacklog: number, drop: (client: Client) => void) {
+    this.#maxBacklog = maxBacklog;
+    this.#drop = drop;
+  }
+
+  /** Adds a line, or several, to the next chunk. */
+  write(text: string): void {
+    const chunk = encoder.encode(text + "\n");
+    this.#chunks.push(chunk);
+    this.pending += chunk.length;
+  }
+
+  /** From here on, the client is owed what is written. */
+  enter(client: Client): void {
+    client.from = this.#sent + this.pending;
+    this.#newcomers.push(client);
+  }
+
+  /** Up to here, the client is owed what is written. */
+  leave(client: Client): void {
+    client.leave(this.#sent + this.pending);
+  }
+
+  /** Sends what is pending to everybody as one chunk, once all have room for it. */
+  async flush(): Promise<void> {
+    const chunk = concat(this.#chunks, this.pending);
+    await this.#room(chunk.length);
+    this.#tee();
+    for (const stem of this.#stems) stem.enqueue(chunk);
+    this.#sent += chunk.length;
+    this.#chunks = [];
+    this.pending = 0;
+  }
+
+  /** Gives a branch to those who came; or a new one to all. */
+  #tee(): void {
+    let clients = this.#newcomers;
+    this.#newcomers = [];
+    this.#changes += clients.length;
+    for (const client of clients) {
+      client.position = this.#sent;
+      this.#piped.add(client);
+      client.flushed.then(() => {
+        this.#piped.delete(client);
+        this.#changes++;
+        this.#progressed(client);
+      });
+    }
+    if (this.#changes > this.#piped.size / 2) {
+      for (const stem of this.#stems) stem.close();
+      this.#stems.clear();
+      this.#changes = 0;
+      clients = [...this.#piped];
+    }
+    if (clients.length === 0) return;
+
+    let stem!: ReadableStreamDefaultController<Uint8Array>;
+    const trunk = new ReadableStream<Uint8Array>({
+      start: (controller) => void (stem = controller),
+      cancel: () => void this.#stems.delete(stem), // Nobody reads it any more.
+    }, { highWaterMark: 0 });
+    this.#stems.add(stem);
+    for (const branch of tee(trunk, clients.length)) {
+      clients.pop()!.pipe(branch, this.#progressed);
+    }
+  }
+
+  /** Whether a client can take so many bytes more, or has no part in them. */
+  #hasRoom(client: Client, bytes: number): boolean {
+    const backlog = this.#sent - client.position;
+    return backlog === 0 || backlog + bytes <= this.#maxBacklog ||
+      !this.#piped.has(client);
+  }
+
+  /**
+   * Waits until all have room for so many bytes more, and drops those who do not
+   * read. A client counts as reading if it has taken something since the last
+   * tick. One that has not for a while goes at once, whether it is the one that
+   * is waited for or the next, so that ten hold the room up no longer than one;
+   * and one that only ever takes a little goes when it has cost the room as much
+   * time in all. (A hundredth of the time that passes is forgiven.)
+   */
+  async #room(bytes: number): Promise<void> {
+    const full = new Set<Client>();
+    for (const client of this.#piped) {
+      if (!this.#hasRoom(client, bytes)) full.add(client);
+    }
+    if (full.size === 0) return;
+
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#onProgress = (client) => {
+      if (this.#hasRoom(client, bytes)) full.delete(client);
+      if (full.size === 0) resolve();
+    };
+    const seen = new Map<Client, number>();
+    const tick = setInterval(() => {
+      const now = performance.now();
+      for (const client of this.#piped) {
+        const { position } = client;
+        const stalled = position < this.#sent && seen.get(client) === position;
+        if (stalled && client.stalled(now) > STALL_LIMIT) this.#drop(client);
+        seen.set(client, position);
+      }
+    }, STALL_TICK);
+    await promise;
+    clearInterval(tick);
+    this.#onProgress = undefined;
+  }
+}
+
+/** Tees a stream into so many branches: a tree, as deep as it must be. */
+function* tee<T>(
+  stream: ReadableStream<T>,
+  branches: number,
+): Generator<ReadableStream<T>> {
+  if (branches === 1) return yield stream;
+  const [left, right] = stream.tee();
+  yield* tee(left, Math.ceil(branches / 2));
+  yield* tee(right, Math.floor(branches / 2));
+}
+
+/** A connection, and what is known of it. It alone reads, writes and closes it. */
+class Client {
+  /** The client's name in the room. */
+  readonly who: string;
+  /** The host it comes from; empty where there is none. */
+  readonly address: string;
+  /** It was turned away at the door. */
+  refused = false;
+  /** It is owed the trunk's bytes from here… */
+  from = 0;
+  /** …up to here… */
+  to = Infinity;
+  /** …and its writer is done with all of them before this one. */
+  position = 0;
+  /** Resolves when all that it is owed is written, or can no longer be. */
+  readonly flushed: Promise<void>;
+
+  readonly #conn: Connection;
+  readonly #reader?: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  #output?: WritableStream<Uint8Array>;
+  #piped = Promise.resolve();
+  #resolveFlushed!: () => void;
+  #failWrite = (_reason: unknown) => {};
+  #writingSince = 0;
+  #stalled = 0;
+  #stalledAt = 0;
+  #timeout?: ReturnType<typeof setTimeout>;
+  #closed = false;
+
+  constructor(conn: Connection, serial: number) {
+    const { remoteAddr } = conn;
+    if ("hostname" in remoteAddr) {
+      // On a port for both, an IPv4 client has an IPv6 address.
+      this.address = remoteAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
+      this.who = formatAddress(this.address, remoteAddr.port);
+    } else {
+      this.address = "";
+      this.who = `${remoteAddr.transport}:${serial}`;
+    }
+    this.#conn = conn;
+    if (!conn.read) this.#reader = conn.readable.getReader();
+    this.#writer = conn.writable.getWriter();
+    this.flushed = new Promise((resolve) => this.#resolveFlushed = resolve);
+    try {
+      conn.setNoDelay?.(true);
+      conn.setKeepAlive?.(true);
+    } catch {
+      // It hung up already, as reading it will tell.
+    }
+  }
+
+  /**
+   * What the client sends, in a buffer that is used again: a small one for those
+   * who type, since most of what an idle client costs is the buffer of its read.
+   */
+  async *chunks(
+    idle = 0,
+    onIdle = () => {},
+  ): AsyncGenerator<Uint8Array> {
+    let buffer = new Uint8Array(READ_SIZE.least);
+    while (true) {
+      const timeout = idle > 0 ? setTimeout(onIdle, idle) : undefined;
+      let chunk: Uint8Array | undefined;
+      try {
+        if (this.#reader) chunk = (await this.#reader.read()).value;
+        else {
+          const size = await this.#conn.read!(buffer);
+          if (size !== null) chunk = buffer.subarray(0, size);
+        }
+      } finally {
+        clearTimeout(timeout);
+      }
+      if (!chunk) return;
+      yield chunk;
+      if (chunk.length === buffer.length && buffer.length < READ_SIZE.most) {
+        buffer = new Uint8Array(2 * buffer.length);
+      } else if (4 * chunk.length < buffer.length) {
+        buffer = new Uint8Array(Math.max(buffer.length / 2, READ_SIZE.least));
+      }
+    }
+  }
+
+  /** Writes a line to this client alone. */
+  tell(line: string): Promise<void> {
+    return this.#writer.write(encoder.encode(line + "\n")).catch(() => {
+      // Who cannot be written to is on its way out.
+    });
+  }
+
+  /** Has the client's writer take a branch, after those that it has. */
+  pipe(
+    branch: ReadableStream<Uint8Array>,
+    onProgress: (client: Client) => void,
+  ): void {
+    this.#output ??= this.#clientWriter(onProgress);
+    const output = this.#output;
+    // Not cancelled by the pipe, which would wait for the other branch's cancel.
+    const options = { preventClose: true, preventCancel: true };
+    this.#piped = this.#piped
+      .then(() => branch.pipeTo(output, options))
+      .catch(() => {}) // Flushed or failed: it takes no more.
+      .finally(() => void branch.cancel().catch(() => {}));
+  }
+
+  /** The seed's clientWriter: writes what the client is owed, and counts it. */
+  #clientWriter(
+    onProgress: (client: Client) => void,
+  ): WritableStream<Uint8Array> {
+    return new WritableStream({
+      write: async (chunk) => {
+        const start = Math.max(0, this.from - this.position);
+        const end = Math.min(chunk.length, this.to - this.position);
+        this.#writingSince = performance.now();
+        if (start < end) await this.#write(chunk.subarray(start, end));
+        this.position += chunk.length;
+        onProgress(this);
+        if (this.position >= this.to) {
+          void this.hangUp();
+          throw new Error("all is written");
+        }
+      },
+    });
+  }
+
+  /** Writes a part; fails at the latest when the client is closed. */
+  #write(part: Uint8Array): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#failWrite = reject;
+      this.#writer.write(part).then(resolve, (error) => {
+        this.close();
+        reject(error);
+      });
+    });
+  }
+
+  /** How long the client has not read by now, in milliseconds, on one more tick. */
+  stalled(now: number): number {
+    const forgiven = (now - this.#stalledAt) / 100;
+    this.#stalled = Math.max(0, this.#stalled - forgiven) + STALL_TICK;
+    this.#stalledAt = now;
+    return Math.max(this.#stalled, now - this.#writingSince);
+  }
+
+  /** The client is owed no more than what was written up to here. */
+  leave(to: number): void {
+    this.to = to;
+    this.closeWithin(FLUSH_TIMEOUT);
+  }
+
+  /** Ends our side of the talk, and gives the client a moment to end its own. */
+  async hangUp(): Promise<void> {
+    try {
+      await (this.#conn.closeWrite?.() ?? this.#writer.close());
+    } catch {
+      // The client was faster.
+    }
+    this.closeWithin(HANG_UP_TIMEOUT);
+    this.#resolveFlushed();
+  }
+
+  /** Tells a client why it cannot come in. */
+  async turnAway(why: string): Promise<void> {
+    this.refused = true;
+    this.closeWithin(HANG_UP_TIMEOUT);
+    await this.tell(why);
+    await this.hangUp();
+    try {
+      // What it has sent must be read, or closing would reset the connection
+      // and the client might never see why.
+      for await (const _ of this.chunks());
+    } catch {
+      // It is going anyway.
+    }
+    this.close();
+  }
+
+  closeWithin(timeout: number): void {
+    clearTimeout(this.#timeout);
+    if (this.#closed) return;
+    this.#timeout = setTimeout(() => this.close(), timeout);
+  }
+
+  /** Closes the connection. What waits for it to be read or written, fails. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    clearTimeout(this.#timeout);
+    closeQuietly(this.#conn);
+    this.#reader?.cancel().catch(() => {});
+    this.#writer.abort().catch(() => {});
+    this.#failWrite(new Error("the client is closed"));
+    this.#resolveFlushed();
+  }
+}
+
+// The words, and what else is at hand.
+
+/** What the room itself says. */
+interface Texts {
+  welcome(who: string): string;
+  online(who: string): string;
+  offline(who: string): string;
+  tooLong(maxLine: number): string;
+  idle: string;
+  full: string;
+  crowded(address: string): string;
+  closing: string;
+}
+
+const TEXTS: Record<Lang, Texts> = {
+  en: {
+    welcome: (who) => `Welcome ${who}`,
+    online: (who) => `${who} is online`,
+    offline: (who) => `${who} is offline`,
+    tooLong: (maxLine) => `Not sent: the line is longer than ${maxLine} bytes`,
+    idle: "Goodbye: you were silent for too long",
+    full: "Cannot enter: the room is full",
+    crowded: (address) => `Cannot enter: too many connections from ${address}`,
+    closing: "The server is shutting down",
+  },
+  zh: {
+    welcome: (who) => `欢迎 ${who}`,
+    online: (who) => `${who} 上线`,
+    offline: (who) => `${who} 下线`,
+    tooLong: (maxLine) => `未发送:这一行超过 ${maxLine} 字节`,
+    idle: "再见:您太久没有说话",
+    full: "无法进入:聊天室已满",
+    crowded: (address) => `无法进入:来自 ${address} 的连接太多`,
+    closing: "服务器即将关闭",
+  },
+};
+
+/**
+ * Writes an address as clients are named: an IPv6 host goes in brackets.
+ *
+ * @example
+ * ```ts
+ * import { formatAddress } from "./mod.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(formatAddress("127.0.0.1", 8000), "127.0.0.1:8000");
+ * assertEquals(formatAddress("::1", 8000), "[::1]:8000");
+ * ```
+ */
+export function formatAddress(hostname: string, port: number): string {
+  return hostname.includes(":")
+    ? `[${hostname}]:${port}`
+    : `${hostname}:${port}`;
+}
+
+function concat(chunks: Uint8Array[], length: number): Uint8Array {
+  if (chunks.length === 1) return chunks[0];
+  const whole = new Uint8Array(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.length;
+  }
+  return whole;
+}
+
+function closeQuietly(resource: { close?(): void }): void {
+  try {
+    resource.close?.();
+  } catch {
+    // Closed already, by its other end.
+  }
+}
