@@ -64,32 +64,19 @@ export type ChatEvent =
   };
 
 /**
- * What a chat needs of a connection. Every `Deno.Conn` (TCP, TLS, Unix) is one,
- * and so is a pair of in-memory streams with an address.
+ * What a chat needs of a connection: in-memory streams with an address will do.
  *
- * The optional methods are those of `Deno.Conn`; they are used where they exist.
+ * Every `Deno.Conn` (TCP, TLS, Unix) is one, too, and is used by its own methods,
+ * since its streams close both sides at the end of its input, when a client that
+ * shut down its sending side only is still owed something.
  */
 export interface Connection {
-  /** The bytes that the client sends. Not touched where there is `read`. */
+  /** The bytes that the client sends. */
   readonly readable: ReadableStream<Uint8Array>;
   /** Takes the bytes for the client. */
   readonly writable: WritableStream<Uint8Array>;
   /** Where the client is. Its name in the room is made of it. */
   readonly remoteAddr: Deno.Addr | { hostname: string; port: number };
-  /**
-   * Reads into a buffer; `null` is the end. Preferred to `readable`, because
-   * `Deno.Conn`'s closes the whole connection at the end of the input, with
-   * what is still owed to a client that shut down its sending side only.
-   */
-  read?(buffer: Uint8Array): Promise<number | null>;
-  /** Shuts down the sending side. */
-  closeWrite?(): Promise<void>;
-  /** Closes both sides, and ends a read or write under way. */
-  close?(): void;
-  /** Sends what is written at once. */
-  setNoDelay?(noDelay?: boolean): void;
-  /** Has the system find out when the other machine has vanished. */
-  setKeepAlive?(keepAlive?: boolean): void;
 }
 
 /** Options of a {@linkcode Chat}. */
@@ -332,8 +319,11 @@ export class Chat implements AsyncDisposable {
    */
   async say(who: string, text: string): Promise<void> {
     if (this.#closed) throw new Error("Cannot speak: the chat has ended");
-    const lines = printable(text).split("\n");
-    await this.#broadcaster.send({ type: "message", who, lines });
+    await this.#broadcaster.send({
+      type: "message",
+      who: printable(who).replaceAll("\n", " "),
+      lines: printable(text).split("\n"),
+    });
   }
 
   /**
@@ -678,13 +668,19 @@ class Trunk {
   pending = 0;
   /** How many bytes were sent. */
   #sent = 0;
-  /** Called when a client has written something, while somebody waits for it. */
+  /** The time when something was last sent or waited for: exact enough. */
+  now = 0;
+  /** Is told of all progress, while somebody waits for it. */
   #onProgress?: (client: Client) => void;
-  readonly #progressed = (client: Client) => this.#onProgress?.(client);
 
   constructor(maxBacklog: number, drop: (client: Client) => void) {
     this.#maxBacklog = maxBacklog;
     this.#drop = drop;
+  }
+
+  /** To be called when a client has written something. */
+  progressed(client: Client): void {
+    this.#onProgress?.(client);
   }
 
   /** Adds a line, or several, to the next chunk. */
@@ -709,6 +705,7 @@ class Trunk {
   async flush(): Promise<void> {
     const chunk = concat(this.#chunks, this.pending);
     await this.#room(chunk.length);
+    this.now = performance.now();
     this.#tee();
     for (const stem of this.#stems) stem.enqueue(chunk);
     this.#sent += chunk.length;
@@ -727,7 +724,7 @@ class Trunk {
       client.flushed.then(() => {
         this.#piped.delete(client);
         this.#changes++;
-        this.#progressed(client);
+        this.progressed(client);
       });
     }
     if (this.#changes > this.#piped.size / 2) {
@@ -745,7 +742,7 @@ class Trunk {
     }, { highWaterMark: 0 });
     this.#stems.add(stem);
     for (const branch of tee(trunk, clients.length)) {
-      clients.pop()!.pipe(branch, this.#progressed);
+      clients.pop()!.pipe(branch, this);
     }
   }
 
@@ -778,7 +775,7 @@ class Trunk {
     };
     const seen = new Map<Client, number>();
     const tick = setInterval(() => {
-      const now = performance.now();
+      const now = this.now = performance.now();
       for (const client of this.#piped) {
         const { position } = client;
         const stalled = position < this.#sent && seen.get(client) === position;
@@ -820,13 +817,12 @@ class Client {
   /** Resolves when all that it is owed is written, or can no longer be. */
   readonly flushed: Promise<void>;
 
-  readonly #conn: Connection;
-  readonly #reader?: ReadableStreamDefaultReader<Uint8Array>;
-  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  readonly #socket: Socket;
   #output?: WritableStream<Uint8Array>;
   #piped = Promise.resolve();
+  #delivering = Promise.resolve();
+  #telling?: Promise<void>;
   #resolveFlushed!: () => void;
-  #failWrite = (_reason: unknown) => {};
   #writingSince = 0;
   #stalled = 0;
   #stalledAt = 0;
@@ -843,13 +839,13 @@ class Client {
       this.address = "";
       this.who = `${remoteAddr.transport}:${serial}`;
     }
-    this.#conn = conn;
-    if (!conn.read) this.#reader = conn.readable.getReader();
-    this.#writer = conn.writable.getWriter();
+    this.#socket = "closeWrite" in conn
+      ? conn as Connection & Socket
+      : new StreamSocket(conn);
     this.flushed = new Promise((resolve) => this.#resolveFlushed = resolve);
     try {
-      conn.setNoDelay?.(true);
-      conn.setKeepAlive?.(true);
+      this.#socket.setNoDelay?.(true);
+      this.#socket.setKeepAlive?.(true);
     } catch {
       // It hung up already, as reading it will tell.
     }
@@ -866,40 +862,25 @@ class Client {
     let buffer = new Uint8Array(READ_SIZE.least);
     while (true) {
       const timeout = idle > 0 ? setTimeout(onIdle, idle) : undefined;
-      let chunk: Uint8Array | undefined;
+      let size: number | null;
       try {
-        if (this.#reader) chunk = (await this.#reader.read()).value;
-        else {
-          const size = await this.#conn.read!(buffer);
-          if (size !== null) chunk = buffer.subarray(0, size);
-        }
+        size = await this.#socket.read(buffer);
       } finally {
         clearTimeout(timeout);
       }
-      if (!chunk) return;
-      yield chunk;
-      if (chunk.length === buffer.length && buffer.length < READ_SIZE.most) {
+      if (size === null) return;
+      yield buffer.subarray(0, size);
+      if (size === buffer.length && size < READ_SIZE.most) {
         buffer = new Uint8Array(2 * buffer.length);
-      } else if (4 * chunk.length < buffer.length) {
+      } else if (4 * size < buffer.length) {
         buffer = new Uint8Array(Math.max(buffer.length / 2, READ_SIZE.least));
       }
     }
   }
 
-  /** Writes a line to this client alone. */
-  tell(line: string): Promise<void> {
-    return this.#writer.write(encoder.encode(line + "\n")).catch(() => {
-      // Who cannot be written to is on its way out.
-    });
-  }
-
   /** Has the client's writer take a branch, after those that it has. */
-  pipe(
-    branch: ReadableStream<Uint8Array>,
-    onProgress: (client: Client) => void,
-  ): void {
-    this.#output ??= this.#clientWriter(onProgress);
-    const output = this.#output;
+  pipe(branch: ReadableStream<Uint8Array>, trunk: Trunk): void {
+    const output = this.#output ??= this.#clientWriter(trunk);
     // Not cancelled by the pipe, which would wait for the other branch's cancel.
     const options = { preventClose: true, preventCancel: true };
     this.#piped = this.#piped
@@ -909,34 +890,49 @@ class Client {
   }
 
   /** The seed's clientWriter: writes what the client is owed, and counts it. */
-  #clientWriter(
-    onProgress: (client: Client) => void,
-  ): WritableStream<Uint8Array> {
+  #clientWriter(trunk: Trunk): WritableStream<Uint8Array> {
+    const deliver = async (chunk: Uint8Array) => {
+      await this.#telling;
+      const start = Math.max(0, this.from - this.position);
+      const end = Math.min(chunk.length, this.to - this.position);
+      this.#writingSince = trunk.now;
+      if (start < end) {
+        await this.#write(
+          end - start < chunk.length ? chunk.subarray(start, end) : chunk,
+        );
+      }
+      this.position += chunk.length;
+      trunk.progressed(this);
+      if (this.position < this.to) return;
+      void this.hangUp();
+      throw new Error("all is written");
+    };
     return new WritableStream({
-      write: async (chunk) => {
-        const start = Math.max(0, this.from - this.position);
-        const end = Math.min(chunk.length, this.to - this.position);
-        this.#writingSince = performance.now();
-        if (start < end) await this.#write(chunk.subarray(start, end));
-        this.position += chunk.length;
-        onProgress(this);
-        if (this.position >= this.to) {
-          void this.hangUp();
-          throw new Error("all is written");
-        }
-      },
+      write: (chunk) => this.#delivering = deliver(chunk),
     });
   }
 
-  /** Writes a part; fails at the latest when the client is closed. */
-  #write(part: Uint8Array): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#failWrite = reject;
-      this.#writer.write(part).then(resolve, (error) => {
-        this.close();
-        reject(error);
+  /** Writes a line to this client alone, between those of the room. */
+  tell(line: string): Promise<void> {
+    const telling = Promise.allSettled([this.#telling, this.#delivering])
+      .then(() => this.#write(encoder.encode(line + "\n")))
+      .catch(() => {}) // It is on its way out.
+      .finally(() => {
+        if (this.#telling === telling) this.#telling = undefined;
       });
-    });
+    return this.#telling = telling;
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    try {
+      let written = await this.#socket.write(bytes);
+      while (written < bytes.length) {
+        written += await this.#socket.write(bytes.subarray(written));
+      }
+    } catch (error) {
+      this.close();
+      throw error;
+    }
   }
 
   /** How long the client has not read by now, in milliseconds, on one more tick. */
@@ -956,7 +952,7 @@ class Client {
   /** Ends our side of the talk, and gives the client a moment to end its own. */
   async hangUp(): Promise<void> {
     try {
-      await (this.#conn.closeWrite?.() ?? this.#writer.close());
+      await this.#socket.closeWrite();
     } catch {
       // The client was faster.
     }
@@ -991,11 +987,62 @@ class Client {
     if (this.#closed) return;
     this.#closed = true;
     clearTimeout(this.#timeout);
-    closeQuietly(this.#conn);
-    this.#reader?.cancel().catch(() => {});
-    this.#writer.abort().catch(() => {});
-    this.#failWrite(new Error("the client is closed"));
+    closeQuietly(this.#socket);
     this.#resolveFlushed();
+  }
+}
+
+/** What is used of a `Deno.Conn`. */
+interface Socket {
+  read(buffer: Uint8Array): Promise<number | null>;
+  write(bytes: Uint8Array): Promise<number>;
+  closeWrite(): Promise<void>;
+  close(): void;
+  setNoDelay?(noDelay: boolean): void;
+  setKeepAlive?(keepAlive: boolean): void;
+}
+
+/** A socket made of streams. */
+class StreamSocket implements Socket {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+  #rest = new Uint8Array(0);
+  #failWrite = (_reason: unknown) => {};
+
+  constructor({ readable, writable }: Connection) {
+    this.#reader = readable.getReader();
+    this.#writer = writable.getWriter();
+  }
+
+  async read(buffer: Uint8Array): Promise<number | null> {
+    while (this.#rest.length === 0) {
+      const { done, value } = await this.#reader.read();
+      if (done) return null;
+      this.#rest = new Uint8Array(value);
+    }
+    const part = this.#rest.subarray(0, buffer.length);
+    buffer.set(part);
+    this.#rest = this.#rest.subarray(part.length);
+    return part.length;
+  }
+
+  /** Fails at the latest on `close`, which a sink need not take notice of. */
+  async write(bytes: Uint8Array): Promise<number> {
+    await new Promise<void>((resolve, reject) => {
+      this.#failWrite = reject;
+      this.#writer.write(bytes).then(resolve, reject);
+    });
+    return bytes.length;
+  }
+
+  closeWrite(): Promise<void> {
+    return this.#writer.close();
+  }
+
+  close(): void {
+    this.#reader.cancel().catch(() => {});
+    this.#writer.abort().catch(() => {});
+    this.#failWrite(new Error("Cannot write: the connection is closed"));
   }
 }
 

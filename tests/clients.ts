@@ -1,38 +1,33 @@
-/** What the tests have in common: clients that they talk through, and servers. */
+/** What the tests have in common: a room, and clients to talk in it. */
 
 import { assertEquals } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
-import { Chat, type ChatOptions } from "../mod.ts";
+import {
+  Chat,
+  type ChatOptions,
+  type Connection,
+  formatAddress,
+} from "../mod.ts";
 
 const encoder = new TextEncoder();
 
-/** A client as a test sees it: lines out, lines in, over a real socket. */
-export class TestClient implements AsyncDisposable {
+/** A client as a test sees it: bytes out, lines in. */
+abstract class LineClient implements AsyncDisposable {
+  abstract readonly who: string;
   readonly #lines: ReadableStreamDefaultReader<string>;
 
-  private constructor(readonly conn: Deno.Conn, readonly who: string) {
-    this.#lines = conn.readable
+  constructor(readable: ReadableStream<Uint8Array<ArrayBuffer>>) {
+    this.#lines = readable
       .pipeThrough(new TextDecoderStream())
       .pipeThrough(new TextLineStream())
       .getReader();
   }
 
-  /** Connects, and does not wait for a welcome. */
-  static async connect({ hostname, port }: Deno.NetAddr): Promise<TestClient> {
-    const conn = await Deno.connect({ hostname, port });
-    const { hostname: host, port: localPort } = conn.localAddr as Deno.NetAddr;
-    return new TestClient(
-      conn,
-      host.includes(":") ? `[${host}]:${localPort}` : `${host}:${localPort}`,
-    );
-  }
+  /** Sends bytes, or text as it is: a line needs its `\n`. */
+  abstract send(data: string | Uint8Array): Promise<void>;
 
-  /** Connects, and waits until the welcome says that it is in the room. */
-  static async join(addr: Deno.NetAddr): Promise<TestClient> {
-    const client = await TestClient.connect(addr);
-    assertEquals(await client.line(), `Welcome ${client.who}`);
-    return client;
-  }
+  /** Shuts down the sending side, as `nc -N` does at the end of its input. */
+  abstract end(): Promise<void>;
 
   /** The next line, or nothing where the server has closed. */
   async line(): Promise<string | undefined> {
@@ -53,7 +48,33 @@ export class TestClient implements AsyncDisposable {
     return lines;
   }
 
-  /** Sends bytes, or text as it is: a line needs its `\n`. */
+  /** Hangs up, whatever is still to come. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#lines.cancel().catch(() => {});
+  }
+}
+
+/** A client on a real socket. */
+export class TestClient extends LineClient {
+  readonly who: string;
+
+  private constructor(readonly conn: Deno.TcpConn) {
+    super(conn.readable);
+    this.who = formatAddress(conn.localAddr.hostname, conn.localAddr.port);
+  }
+
+  /** Connects, and does not wait for a welcome. */
+  static async connect({ hostname, port }: Deno.NetAddr): Promise<TestClient> {
+    return new TestClient(await Deno.connect({ hostname, port }));
+  }
+
+  /** Connects, and waits until the welcome says that it is in the room. */
+  static async join(addr: Deno.NetAddr): Promise<TestClient> {
+    const client = await TestClient.connect(addr);
+    assertEquals(await client.line(), `Welcome ${client.who}`);
+    return client;
+  }
+
   async send(data: string | Uint8Array): Promise<void> {
     let bytes = typeof data === "string" ? encoder.encode(data) : data;
     while (bytes.length > 0) {
@@ -61,19 +82,49 @@ export class TestClient implements AsyncDisposable {
     }
   }
 
-  /** Shuts down the sending side, as `nc -N` does at the end of its input. */
   async end(): Promise<void> {
     await this.conn.closeWrite();
   }
+}
 
-  /** Closes the connection, whatever is still to come. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#lines.cancel().catch(() => {});
-    try {
-      this.conn.close();
-    } catch {
-      // It is closed: the server has hung up, and all was read.
-    }
+/** A client on a pair of streams in memory. */
+export class MemoryClient extends LineClient {
+  static #served = 0;
+  /** The server's end of it. */
+  readonly conn: Connection;
+  readonly who: string;
+  readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
+
+  constructor(hostname = "192.0.2.1") {
+    const input = new TransformStream<Uint8Array>();
+    const output = new TransformStream<
+      Uint8Array,
+      Uint8Array<ArrayBuffer>
+    >();
+    super(output.readable);
+    const port = ++MemoryClient.#served;
+    this.who = `${hostname}:${port}`;
+    this.#writer = input.writable.getWriter();
+    this.conn = {
+      readable: input.readable,
+      writable: output.writable,
+      remoteAddr: { hostname, port },
+    };
+  }
+
+  send(data: string | Uint8Array): Promise<void> {
+    return this.#writer.write(
+      typeof data === "string" ? encoder.encode(data) : data,
+    );
+  }
+
+  end(): Promise<void> {
+    return this.#writer.close();
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await this.#writer.abort().catch(() => {});
+    await super[Symbol.asyncDispose]();
   }
 }
 
