@@ -1,0 +1,261 @@
+import { assert, assertEquals } from "@std/assert";
+import { Chat } from "../mod.ts";
+import { MemoryClient, openChat, TestClient } from "./clients.ts";
+
+/** Sends so many bytes of lines, and reads them, each by its number. */
+async function flood(client: TestClient, bytes: number): Promise<void> {
+  const line = (i: number) => `${i} ${"x".repeat(1000)}`;
+  const count = Math.ceil(bytes / 1000);
+  const sending = (async () => {
+    for (let i = 0; i < count; i++) await client.send(line(i) + "\n");
+  })();
+  for (let i = 0; i < count;) {
+    const got = await client.line();
+    if (got === `${client.who}: ${line(i)}`) i++;
+    else assert(/ is (on|off)line$/.test(got!), `after line ${i}: ${got}`);
+  }
+  await sending;
+}
+
+/** Reads until all these lines are seen, whatever comes between. */
+async function readUntil(client: TestClient, lines: string[]): Promise<void> {
+  const waited = new Set(lines);
+  while (waited.size > 0) {
+    const line = await client.line();
+    assert(line !== undefined, "the server has closed");
+    waited.delete(line);
+  }
+}
+
+Deno.test("clients that do not read are dropped, and the others lose nothing", async () => {
+  const logged: string[] = [];
+  await using room = openChat({
+    maxBacklog: 100_000,
+    log: (message) => logged.push(message),
+  });
+  await using stack = new AsyncDisposableStack();
+  const stuck: TestClient[] = [];
+  for (let i = 0; i < 10; i++) {
+    stuck.push(stack.use(await TestClient.connect(room.addr)));
+  }
+  await using bob = await TestClient.join(room.addr);
+  await using ann = await TestClient.join(room.addr);
+  const seen = readUntil(bob, [
+    ...stuck.map(({ who }) => `${who} is offline`),
+    `${ann.who}: the end`,
+  ]);
+  // More than what the system buffers for a client that does not read.
+  await flood(ann, 20_000_000);
+  await ann.send("the end\n");
+  await seen;
+  assertEquals(room.chat.clients, [bob.who, ann.who]);
+  assertEquals(
+    logged.toSorted(),
+    stuck.map(({ who }) => `Dropped ${who}: it does not read`).toSorted(),
+  );
+});
+
+Deno.test("clients that read are not dropped, however little they may be behind", async () => {
+  await using room = openChat({ maxBacklog: 1 });
+  await using ann = await TestClient.join(room.addr);
+  await using bob = await TestClient.join(room.addr);
+  await Promise.all([
+    flood(ann, 3_000_000),
+    (async () => {
+      for (let i = 0; i < 3_000;) {
+        if ((await bob.line())?.startsWith(`${ann.who}: ${i} `)) i++;
+      }
+    })(),
+  ]);
+  assertEquals(room.chat.clients, [ann.who, bob.who]);
+});
+
+Deno.test("a dropped client on streams that never answer is let go", async () => {
+  await using chat = new Chat({ maxBacklog: 100 });
+  let cancelled = false;
+  const stuck = new MemoryClient();
+  const handled = chat.handleConn({
+    ...stuck.conn,
+    writable: new WritableStream({ write: () => new Promise(() => {}) }),
+    readable: new ReadableStream({ cancel: () => void (cancelled = true) }),
+  });
+  do await chat.say("bot", "hello"); while (chat.clients.length > 0);
+  await handled;
+  assert(cancelled);
+  await stuck[Symbol.asyncDispose]();
+});
+
+Deno.test("a line that is too long is told to its sender alone", async () => {
+  await using room = openChat({ maxLine: 10 });
+  await using bob = await TestClient.join(room.addr);
+  await using ann = await TestClient.join(room.addr);
+  await ann.send("12345678901\n");
+  assertEquals(await ann.line(), "Not sent: the line is longer than 10 bytes");
+  await ann.send("1234567890\n");
+  assertEquals(await ann.line(), `${ann.who}: 1234567890`);
+  assertEquals(await bob.lines(2), [
+    `${ann.who} is online`,
+    `${ann.who}: 1234567890`,
+  ]);
+});
+
+Deno.test("a line of 64 KiB passes, one byte more does not", async () => {
+  await using room = openChat();
+  await using ann = await TestClient.join(room.addr);
+  const line = "x".repeat(65_536);
+  await ann.send(`${line}\n${line}x\n`);
+  assertEquals(await ann.lines(2), [
+    `${ann.who}: ${line}`,
+    "Not sent: the line is longer than 65536 bytes",
+  ]);
+});
+
+Deno.test("only text reaches others", async () => {
+  await using room = openChat();
+  await using ann = await TestClient.join(room.addr);
+  await ann.send(
+    "\x1b]0;title\x07\x1b[2Jred\x1b[0m\t\u202eabc\u2066\x9b2J\r!\r\n",
+  );
+  assertEquals(await ann.line(), `${ann.who}: ]0;title[2Jred[0m\tabc2J!`);
+});
+
+Deno.test("past the rate, pasted text arrives late but whole", async () => {
+  await using room = openChat({ rate: 200 });
+  await using ann = await TestClient.join(room.addr);
+  await using bob = await TestClient.join(room.addr);
+  const lines = Array.from({ length: 500 }, (_, i) => `line ${i}`);
+  const start = performance.now();
+  await ann.send(lines.join("\n"));
+  await ann.end();
+  // The first 200 come at once, and Bob is not held up by the others.
+  assertEquals(
+    await bob.lines(200),
+    lines.slice(0, 200).map((line) => `${ann.who}: ${line}`),
+  );
+  await bob.send("hello\n");
+  const rest = await bob.lines(302);
+  assertEquals(
+    rest.filter((line) => !line!.startsWith(bob.who)),
+    [
+      ...lines.slice(200).map((line) => `${ann.who}: ${line}`),
+      `${ann.who} is offline`,
+    ],
+  );
+  assert(rest.indexOf(`${bob.who}: hello`) < 250);
+  assert(performance.now() - start >= 1_490); // 300 lines, 200 a second.
+});
+
+Deno.test("one client too many is told, and closed unannounced", async () => {
+  await using room = openChat({ maxClients: 2 });
+  await using ann = await TestClient.join(room.addr);
+  await using bob = await TestClient.join(room.addr);
+  await using eve = await TestClient.connect(room.addr);
+  await eve.send("nobody sees this\n");
+  assertEquals(await eve.rest(), ["Cannot enter: the room is full"]);
+  // Her place is not taken by her who was turned away.
+  await bob.end();
+  assertEquals(await bob.rest(), []);
+  await using tom = await TestClient.join(room.addr);
+  assertEquals(await ann.lines(3), [
+    `${bob.who} is online`,
+    `${bob.who} is offline`,
+    `${tom.who} is online`,
+  ]);
+});
+
+Deno.test("one client too many of an address is told, and closed", async () => {
+  await using room = openChat({ maxPerAddress: 1 });
+  await using other = new MemoryClient("192.0.2.9");
+  room.chat.handleConn(other.conn);
+  await using _ann = await TestClient.join(room.addr);
+  await using bob = await TestClient.connect(room.addr);
+  assertEquals(await bob.rest(), [
+    "Cannot enter: too many connections from 127.0.0.1",
+  ]);
+  assertEquals(await other.lines(2), [
+    `Welcome ${other.who}`,
+    `${_ann.who} is online`,
+  ]);
+});
+
+Deno.test("a client without an address is not counted with others", async () => {
+  await using chat = new Chat({ maxPerAddress: 1 });
+  const remoteAddr = { transport: "unix", path: "" } as const;
+  await using ann = new MemoryClient();
+  await using bob = new MemoryClient();
+  chat.handleConn({ ...ann.conn, remoteAddr });
+  chat.handleConn({ ...bob.conn, remoteAddr });
+  assertEquals(await bob.line(), "Welcome unix:2");
+});
+
+Deno.test("a silent client is told and has to go, a talking one stays", async () => {
+  await using room = openChat({ idle: 300 });
+  await using ann = await TestClient.join(room.addr);
+  await using bob = await TestClient.join(room.addr);
+  assertEquals(await ann.line(), `${bob.who} is online`);
+  let line: string | undefined;
+  do {
+    await ann.send("tick\n");
+    line = await ann.line();
+  } while (line === `${ann.who}: tick`);
+  assertEquals(line, `${bob.who} is offline`);
+  const heard = await bob.rest();
+  assertEquals(heard.at(-1), "Goodbye: you were silent for too long");
+  assertEquals(room.chat.clients, [ann.who]);
+});
+
+Deno.test("a connection is kept alive, and what is written is sent at once", async () => {
+  await using chat = new Chat();
+  const set: string[] = [];
+  await chat.handleConn(Object.assign(
+    {
+      remoteAddr: { hostname: "192.0.2.1", port: 1 },
+      readable: new ReadableStream<Uint8Array>(),
+      writable: new WritableStream<Uint8Array>(),
+    },
+    {
+      setNoDelay: (on: boolean) => set.push(`noDelay ${on}`),
+      setKeepAlive: (on: boolean) => set.push(`keepAlive ${on}`),
+      read: () => Promise.resolve(null),
+      write: (bytes: Uint8Array) => Promise.resolve(bytes.length),
+      closeWrite: () => Promise.resolve(),
+      close: () => set.push("close"),
+    },
+  ));
+  assertEquals(set, ["noDelay true", "keepAlive true", "close"]);
+});
+
+Deno.test("a chat closes although a client does not read", async () => {
+  await using room = openChat();
+  await using _stuck = await TestClient.connect(room.addr);
+  await using ann = await TestClient.join(room.addr);
+  await flood(ann, 15_000_000);
+  const closed = room.chat.close();
+  assertEquals((await ann.rest()).at(-1), "The server is shutting down");
+  await ann[Symbol.asyncDispose]();
+  await closed;
+  assertEquals(room.chat.clients, []);
+});
+
+Deno.test("every arrival has its departure, after any storm", async () => {
+  await using room = openChat();
+  const present = new Map<string, number>();
+  const watched = (async () => {
+    for await (const { type, who } of room.chat.events()) {
+      const change = { joined: 1, message: 0, left: -1 }[type];
+      present.set(who, (present.get(who) ?? 0) + change);
+    }
+  })();
+  const resources = Array.from({ length: 300 }, async (_, i) => {
+    await using client = await TestClient.connect(room.addr);
+    if (i % 2) await client.send("hello\nwor");
+    if (i % 3) await client.line();
+    if (i % 5 === 0) await client.end();
+    if (i % 10 === 0) await client.rest();
+  });
+  await Promise.all(resources);
+  await room.chat.close();
+  await watched;
+  assertEquals(present.size, 300);
+  assert(present.values().every((count) => count === 0));
+});

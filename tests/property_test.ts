@@ -1,0 +1,218 @@
+/**
+ * Drives a chat with random clients on in-memory streams, and holds what each of
+ * them saw against a plain model of the seed's rules.
+ *
+ * The order of all that happens is the broadcaster's to choose; it is taken from
+ * `events()`. Everything else follows from it: who sees what, and in which order.
+ */
+
+import { assertEquals } from "@std/assert";
+import fc from "fast-check";
+import { Chat, type ChatEvent } from "../mod.ts";
+import { MemoryClient } from "./clients.ts";
+
+const MAX_LINE = 20;
+
+type Step =
+  | { do: "join" }
+  | { do: "send"; who: number; bytes: Uint8Array; pieces: number[] }
+  | { do: "stall" | "resume" | "leave" | "reset"; who: number }
+  | { do: "settle" };
+
+const who = fc.nat(20);
+const bytes = fc.array(
+  fc.oneof(
+    { arbitrary: fc.string({ maxLength: 15 }), weight: 3 },
+    { arbitrary: fc.string({ unit: "binary", maxLength: 15 }), weight: 2 },
+    fc.constantFrom("\n", "\r\n", "\n\n", "\r", "\t", "\x1b[2J", "\u202e"),
+    fc.uint8Array({ maxLength: 8 }),
+  ),
+  { maxLength: 12 },
+).map((parts) => new Uint8Array(parts.flatMap((part) => [...toBytes(part)])));
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { arbitrary: fc.record({ do: fc.constant("join") }), weight: 3 },
+  {
+    arbitrary: fc.record({
+      do: fc.constant("send"),
+      who,
+      bytes,
+      pieces: fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 5 }),
+    }),
+    weight: 6,
+  },
+  fc.record({ do: fc.constantFrom("stall", "resume"), who }),
+  fc.record({ do: fc.constantFrom("leave", "reset"), who }),
+  fc.record({ do: fc.constant("settle") }),
+) as fc.Arbitrary<Step>;
+
+function toBytes(text: string | Uint8Array): Uint8Array {
+  return typeof text === "string" ? new TextEncoder().encode(text) : text;
+}
+
+/** The model's splitter: the lines of a client that has sent all these bytes. */
+function linesOf(bytes: Uint8Array): { lines: string[]; tooLong: number } {
+  const lines: string[] = [];
+  let tooLong = 0;
+  let line: number[] = [];
+  const finish = () => {
+    const length = line.at(-1) === 0x0d ? line.length - 1 : line.length;
+    if (length > MAX_LINE) tooLong++;
+    else {
+      const text = new TextDecoder("utf-8", { ignoreBOM: true })
+        .decode(new Uint8Array(line));
+      lines.push(
+        text.replace(/[^\t\P{Cc}]|[\u2028-\u202e\u2066-\u2069]/gu, ""),
+      );
+    }
+    line = [];
+  };
+  for (const byte of bytes) byte === 0x0a ? finish() : line.push(byte);
+  if (line.length > 0) finish();
+  return { lines, tooLong };
+}
+
+/** The model's room: what a client saw of all that happened. */
+function viewOf(who: string, events: ChatEvent[]): string[] {
+  const seen: string[] = [];
+  let there = false;
+  for (const event of events) {
+    if (event.type === "left" && event.who === who) break;
+    if (event.type === "joined" && event.who === who) {
+      there = true;
+      seen.push(`Welcome ${who}`);
+    } else if (!there) continue;
+    else if (event.type === "message") {
+      seen.push(`${event.who}: ${event.text}`);
+    } else {
+      const state = event.type === "joined" ? "online" : "offline";
+      seen.push(`${event.who} is ${state}`);
+    }
+  }
+  return seen;
+}
+
+/** A client that does as it is told, one thing after the other. */
+class Puppet {
+  readonly client = new MemoryClient();
+  readonly seen: string[] = [];
+  sent = new Uint8Array(0);
+  wasReset = false;
+  #left = false;
+  #acts: Promise<void> = Promise.resolve();
+  #mayRead = Promise.resolve();
+  #resume = () => {};
+  readonly done: Promise<void>;
+  readonly handled: Promise<void>;
+
+  constructor(chat: Chat) {
+    this.handled = chat.handleConn(this.client.conn);
+    this.done = this.#read();
+  }
+
+  async #read() {
+    while (true) {
+      await this.#mayRead;
+      const line = await this.client.line().catch(() => undefined);
+      if (line === undefined) return;
+      this.seen.push(line);
+    }
+  }
+
+  /** Nothing that is done to a client that hung up is a fault. */
+  #act(act: () => Promise<void>) {
+    this.#acts = this.#acts.then(act).catch(() => {});
+  }
+
+  send(bytes: Uint8Array, pieces: number[]) {
+    if (this.#left) return;
+    this.sent = new Uint8Array([...this.sent, ...bytes]);
+    this.#act(async () => {
+      for (const piece of pieces) {
+        if (bytes.length > 0) await this.client.send(bytes.slice(0, piece));
+        bytes = bytes.slice(piece);
+      }
+      if (bytes.length > 0) await this.client.send(bytes);
+    });
+  }
+
+  stall() {
+    this.resume();
+    ({ promise: this.#mayRead, resolve: this.#resume } = Promise
+      .withResolvers<void>());
+  }
+
+  resume() {
+    this.#resume();
+  }
+
+  leave() {
+    this.#left = true;
+    this.#act(() => this.client.end());
+  }
+
+  reset() {
+    this.wasReset = true;
+    this.#act(() => this.client[Symbol.asyncDispose]());
+  }
+
+  async end() {
+    this.resume();
+    this.leave();
+    await this.#acts;
+    await this.done;
+    await this.handled;
+  }
+}
+
+async function play(steps: Step[]): Promise<void> {
+  const chat = new Chat({ maxLine: MAX_LINE });
+  const events: ChatEvent[] = [];
+  const watched = (async () => {
+    for await (const event of chat.events()) events.push(event);
+  })();
+  const puppets = [new Puppet(chat)];
+  for (const step of steps) {
+    if (step.do === "join") puppets.push(new Puppet(chat));
+    else if (step.do === "settle") await new Promise(setImmediate);
+    else {
+      const puppet = puppets[step.who % puppets.length];
+      if (step.do === "send") puppet.send(step.bytes, step.pieces);
+      else puppet[step.do]();
+    }
+  }
+  for (const puppet of puppets) puppet.resume();
+  await Promise.all(puppets.map((puppet) => puppet.end()));
+  assertEquals(chat.clients, []);
+  await chat.close();
+  await watched;
+
+  for (const { client: { who }, seen, sent, wasReset } of puppets) {
+    const { lines, tooLong } = linesOf(sent);
+    const said = events.flatMap((event) =>
+      event.type === "message" && event.who === who ? [event.text] : []
+    );
+    const presence = events.flatMap(({ type, who: other }) =>
+      type !== "message" && other === who ? [type] : []
+    );
+    const room = seen.filter((line) => !line.startsWith("Not sent: "));
+    const view = viewOf(who, events);
+    assertEquals(presence, ["joined", "left"]);
+    if (wasReset) {
+      // Both directions may break off anywhere, but nothing else may happen.
+      assertEquals(said, lines.slice(0, said.length));
+      assertEquals(room, view.slice(0, room.length));
+    } else {
+      assertEquals(said, lines);
+      assertEquals(room, view);
+      assertEquals(seen.length - room.length, tooLong);
+    }
+  }
+}
+
+Deno.test("any room keeps the seed's rules", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), play),
+    { numRuns: 1000 },
+  );
+});
