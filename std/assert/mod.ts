@@ -43,8 +43,9 @@ export async function assertRejects<E extends Error = Error>(
   msgIncludes = "",
 ): Promise<E> {
   let error: unknown;
+  const promise = fn(); // Throwing is no rejecting.
   try {
-    await fn();
+    await promise;
   } catch (e) {
     error = e;
   }

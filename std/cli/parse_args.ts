@@ -1,14 +1,12 @@
 /** A stand-in for `@std/cli/parse-args`: see ../README.md. */
 
-import { parseArgs as parse } from "node:util";
-
 /** What this project uses of the real `parseArgs`' options. */
 export interface ParseOptions {
   /** Options that are true where they are given, and else false. */
   boolean?: readonly string[];
   /** Options that take a string; with `"_"`, what has no name stays one. */
   string?: readonly string[];
-  /** One-letter names of options. */
+  /** Other names of options. */
   alias?: Readonly<Record<string, string>>;
   /** The values of options that are not given. */
   default?: Readonly<Record<string, unknown>>;
@@ -31,58 +29,83 @@ export function parseArgs(
     unknown = () => true,
   }: ParseOptions = {},
 ): Args {
-  const named = string.filter((name) => name !== "_");
   const result: Args = { _: [] };
-  const set = (name: string, value: unknown) => {
+  const aliases = new Map(
+    Object.entries(alias).flatMap(([a, b]) => [[a, b], [b, a]]),
+  );
+  const isIn = (names: readonly string[], name: string) =>
+    names.includes(name) || names.includes(aliases.get(name)!);
+  const assign = (name: string, value: unknown) => {
     result[name] = value;
-    if (alias[name]) result[alias[name]] = value;
+    if (aliases.has(name)) result[aliases.get(name)!] = value;
   };
-  const option = (type: "boolean" | "string") => (name: string) =>
-    [name, { type, ...(alias[name] && { short: alias[name] }) }] as const;
+  const set = (name: string, value: string | boolean, arg: string) => {
+    const known = isIn(boolean, name) || isIn(string, name) ||
+      aliases.has(name);
+    if (!known && unknown(arg, name, value) === false) return;
+    assign(name, isIn(string, name) ? value : toNumber(value));
+  };
 
-  const { tokens } = parse({
-    args: args.map((arg, i) => {
-      // Node takes a value that looks like an option for one; the real one
-      // takes the option to have none.
-      const name = named.find((name) =>
-        arg === `--${name}` || arg === `-${alias[name]}`
-      );
-      const next = args[i + 1] ?? "";
-      return name && (next === "" || next.startsWith("-")) ? `--${name}=` : arg;
-    }),
-    options: Object.fromEntries([
-      ...boolean.map(option("boolean")),
-      ...named.map(option("string")),
-    ]),
-    strict: false,
-    tokens: true,
-  });
+  const separator = args.indexOf("--");
+  const rest = separator < 0 ? [] : args.slice(separator + 1);
+  const queue = separator < 0 ? [...args] : args.slice(0, separator);
 
-  for (const token of tokens) {
-    if (token.kind === "positional") {
-      const { value } = token;
-      if (unknown(value) === false) continue;
-      const isNumber = value.trim() !== "" && Number.isFinite(Number(value));
-      result._.push(isNumber && !string.includes("_") ? Number(value) : value);
-    } else if (token.kind === "option") {
-      const { name, rawName, value, inlineValue } = token;
-      if (named.includes(name)) {
-        const short = !rawName.startsWith("--");
-        set(name, short && inlineValue ? value!.replace(/^=/, "") : value);
-      } else if (boolean.includes(name)) {
-        set(name, value !== "false");
-      } else {
-        const arg = inlineValue ? `${rawName}=${value}` : rawName;
-        if (unknown(arg, name, value ?? true) !== false) {
-          set(name, value ?? true);
+  const noValue = (name: string) => isIn(string, name) ? "" : true;
+  /** Takes the next argument, where it can be the option's value. */
+  const nextValue = (name: string, option: RegExp): string | boolean => {
+    const next = queue[0] ?? "";
+    const takesAny = !isIn(boolean, name);
+    if (takesAny && next !== "" && !option.test(next)) return queue.shift()!;
+    if (/^(true|false)$/.test(next)) return queue.shift() === "true";
+    return noValue(name);
+  };
+
+  for (let arg; (arg = queue.shift()) !== undefined;) {
+    if (/^--./s.test(arg)) {
+      const [, name, value] = /^--(.+?)(?:=(.*))?$/s.exec(arg)!;
+      if (value === undefined) set(name, nextValue(name, /^-/), arg);
+      else set(name, isIn(boolean, name) ? value !== "false" : value, arg);
+    } else if (/^-./s.test(arg)) { // letters
+      for (let i = 1; i < arg.length; i++) {
+        const name = arg[i];
+        const tail = arg.slice(i + 1);
+        const value = attachedValue(name, tail);
+        if (value !== undefined) {
+          set(name, value, arg);
+          break;
         }
+        set(name, tail ? noValue(name) : nextValue(name, /^--?[^-]/), arg);
       }
+    } else if (unknown(arg) !== false) {
+      result._.push(string.includes("_") ? arg : toNumber(arg));
     }
   }
+  result._.push(...rest);
 
   for (const [name, value] of Object.entries(defaults)) {
-    if (!(name in result)) set(name, value);
+    if (!Object.hasOwn(result, name)) assign(name, value);
   }
-  for (const name of boolean) if (!(name in result)) set(name, false);
+  for (const name of boolean) {
+    if (!Object.hasOwn(result, name)) assign(name, false);
+  }
   return result;
+}
+
+/** The value behind an option's letter, in `-p80`, `-p=80` or `-p/80`. */
+function attachedValue(letter: string, tail: string): string | undefined {
+  if (tail === "=") return "";
+  if (tail === "-") return tail;
+  if (/[a-z]/i.test(letter)) {
+    const value = /=(.+)/.exec(tail)?.[1];
+    if (value || /\d\.?$/.test(tail)) return value ?? tail;
+  }
+  if (/^\W./s.test(tail)) return tail;
+}
+
+/** A number, where the text is one. */
+function toNumber<T>(value: T): T | number {
+  return typeof value === "string" && value.trim() !== "" &&
+      Number.isFinite(Number(value))
+    ? Number(value)
+    : value;
 }

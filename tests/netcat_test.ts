@@ -1,0 +1,317 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
+import config from "../deno.json" with { type: "json" };
+import { Command, type CommandOptions, startServer } from "./commands.ts";
+
+const encoder = new TextEncoder();
+
+/** 20 MB of lines, no two of them the same. */
+const LINES = encoder.encode(
+  Array.from({ length: 1_250_000 }, (_, i) => `line ${1e9 + i}\n`).join(""),
+);
+/** 20 MB of all there is: NUL, line ends, and much that is no UTF-8. */
+const BINARY = new Uint8Array(
+  Uint32Array.from({ length: 5_000_000 }, (_, i) => Math.imul(i, 0x9e3779b1))
+    .buffer,
+);
+
+/** Asserts that bytes are the same, without a look at 20 million by themselves. */
+async function assertBytes(actual: Uint8Array, expected: Uint8Array) {
+  const digest = async (bytes: Uint8Array) => ({
+    length: bytes.length,
+    sha256: new Uint8Array(
+      await crypto.subtle.digest("SHA-256", new Uint8Array(bytes)),
+    ).toHex(),
+  });
+  assertEquals(await digest(actual), await digest(expected));
+}
+
+/** A netcat, and the other end of its connection. */
+class Pair implements AsyncDisposable {
+  private constructor(
+    readonly netcat: Command,
+    readonly peer: Deno.TcpConn,
+  ) {}
+
+  static async open(hostname = "127.0.0.1"): Promise<Pair> {
+    using listener = Deno.listen({ hostname, port: 0 });
+    const { port } = listener.addr;
+    const netcat = new Command("netcat.ts", [hostname, `${port}`]);
+    return new Pair(netcat, await listener.accept());
+  }
+
+  /** Sends all of it to the netcat. */
+  async send(bytes: Uint8Array): Promise<void> {
+    while (bytes.length > 0) {
+      bytes = bytes.subarray(await this.peer.write(bytes));
+    }
+  }
+
+  /** All that the netcat sends, up to its end. Leaves the other direction open. */
+  async receive(): Promise<Uint8Array> {
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    const buffer = new Uint8Array(65_536);
+    for (let n; (n = await this.peer.read(buffer)) !== null;) {
+      chunks.push(buffer.slice(0, n));
+    }
+    return new Blob(chunks).bytes();
+  }
+
+  hangUp(): void {
+    this.peer.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.netcat[Symbol.asyncDispose]();
+    try {
+      this.peer.close();
+    } catch {
+      // The test has done it.
+    }
+  }
+}
+
+/** Has the netcat print only one line, on stderr, that begins so; and end so. */
+async function assertFails(
+  args: string[],
+  code: number,
+  begins: string,
+  options?: CommandOptions,
+): Promise<void> {
+  await using netcat = new Command("netcat.ts", args, options);
+  assertEquals(await netcat.line(), undefined);
+  const stderr = await netcat.stderr();
+  assertMatch(stderr, /^[^\n]+\n$/);
+  assert(stderr.startsWith(begins), stderr);
+  assertEquals(await netcat.code(), code);
+}
+
+for (const [what, bytes] of [["lines", LINES], ["binary", BINARY]] as const) {
+  Deno.test(`netcat.ts sends 20 MB from stdin as they are: ${what}`, async () => {
+    await using pair = await Pair.open();
+    const { netcat } = pair;
+    const sent = netcat.write(bytes).then(() => netcat.closeStdin());
+    await assertBytes(await pair.receive(), bytes);
+    await sent;
+  });
+
+  Deno.test(`netcat.ts prints 20 MB from the server as they are: ${what}`, async () => {
+    await using pair = await Pair.open();
+    const sent = pair.send(bytes).then(() => pair.hangUp());
+    await assertBytes(await pair.netcat.stdout(), bytes);
+    await sent;
+    assertEquals(await pair.netcat.code(), 0);
+    assertEquals(await pair.netcat.stderr(), "done\n");
+  });
+}
+
+Deno.test("netcat.ts copies both ways at the same time", async () => {
+  await using pair = await Pair.open();
+  const { netcat } = pair;
+  const sent = netcat.write(LINES).then(() => netcat.closeStdin());
+  const answered = pair.send(BINARY);
+  const [received, printed] = await Promise.all([
+    pair.receive(),
+    netcat.stdout(),
+    sent,
+    // Not closed before both are through, or the rest would be reset.
+    Promise.all([sent, answered]).then(() => pair.peer.closeWrite()),
+  ]);
+  await assertBytes(received, LINES);
+  await assertBytes(printed, BINARY);
+});
+
+Deno.test("netcat.ts sends what is typed at once", async () => {
+  await using pair = await Pair.open();
+  const buffer = new Uint8Array(10);
+  for (const text of ["a", "bc\n"]) {
+    await pair.netcat.write(text);
+    const n = await pair.peer.read(buffer);
+    assertEquals(buffer.subarray(0, n!), encoder.encode(text));
+  }
+});
+
+Deno.test("netcat.ts prints what comes at once", async () => {
+  await using pair = await Pair.open();
+  for (const line of ["one", "two"]) {
+    await pair.send(encoder.encode(`${line}\n`));
+    assertEquals(await pair.netcat.line(), line);
+  }
+});
+
+Deno.test("netcat.ts shuts down only its sending side when stdin ends", async () => {
+  await using pair = await Pair.open();
+  await pair.netcat.write("bye");
+  await pair.netcat.closeStdin();
+  assertEquals(await pair.receive(), encoder.encode("bye"));
+  await pair.send(encoder.encode("still there?\n"));
+  assertEquals(await pair.netcat.line(), "still there?");
+  pair.hangUp();
+  assertEquals(await pair.netcat.code(), 0);
+});
+
+Deno.test("netcat.ts ends when the server closes, while stdin is still open", async () => {
+  await using pair = await Pair.open();
+  await pair.send(encoder.encode("bye\n"));
+  pair.hangUp();
+  assertEquals(await pair.netcat.line(), "bye");
+  assertEquals(await pair.netcat.line(), undefined);
+  assertEquals(await pair.netcat.stderr(), "done\n");
+  assertEquals(await pair.netcat.code(), 0);
+});
+
+Deno.test("netcat.ts ends quietly when stdout is closed", async () => {
+  await using pair = await Pair.open();
+  await pair.send(encoder.encode("one\n"));
+  assertEquals(await pair.netcat.line(), "one");
+  await pair.netcat.closeStdout();
+  await pair.send(encoder.encode("two\n"));
+  assertEquals(await pair.netcat.code(), 0);
+  assertEquals(await pair.netcat.stderr(), "");
+});
+
+Deno.test("netcat.ts ends with 1 if the connection is refused", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
+  const why = `127.0.0.1:${port}: the connection was refused\n`;
+  await assertFails(["127.0.0.1", `${port}`], 1, `Cannot connect to ${why}`);
+});
+
+Deno.test("netcat.ts ends with 1 if the connection is reset", async () => {
+  // Node's, since Deno's own always take leave before.
+  const listener = createServer().listen(0, "127.0.0.1");
+  const accepted = once(listener, "connection");
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  await using netcat = new Command("netcat.ts", ["127.0.0.1", `${port}`]);
+  const [peer]: Socket[] = await accepted;
+  peer.write("hello\n");
+  assertEquals(await netcat.line(), "hello");
+  peer.resetAndDestroy();
+  listener.close();
+  assertEquals(await netcat.line(), undefined);
+  assertEquals(
+    await netcat.stderr(),
+    `Cannot read from 127.0.0.1:${port}: the connection was reset\n`,
+  );
+  assertEquals(await netcat.code(), 1);
+});
+
+Deno.test("netcat.ts ends without a trace if it is reset while it sends", async () => {
+  await using pair = await Pair.open();
+  // The netcat will not take all of it.
+  const sent = pair.netcat.write(LINES).catch(() => {});
+  await pair.peer.read(new Uint8Array(1));
+  pair.hangUp();
+  // Whether reading or writing is told of it first, is not its choice.
+  assertMatch(
+    await pair.netcat.stderr(),
+    /^(done|Cannot read from [^\n]+)\n$/,
+  );
+  assert([0, 1].includes(await pair.netcat.code()));
+  await sent;
+});
+
+Deno.test("netcat.ts ends with 1 if it is not allowed the network", async () => {
+  await assertFails(
+    ["127.0.0.1", "1"],
+    1,
+    "Cannot connect to 127.0.0.1:1: network access is not allowed",
+    { permissions: [] },
+  );
+});
+
+Deno.test("netcat.ts ends with 1 if there can be no such host", async () => {
+  const host = "x".repeat(300); // too long for a name
+  await assertFails([host, "1"], 1, `Cannot connect to ${host}:1: `);
+  await assertFails(["a\nb", "1"], 1, "Cannot connect to ");
+});
+
+Deno.test("netcat.ts connects to an IPv6 address", async () => {
+  await using pair = await Pair.open("::1");
+  await pair.send(encoder.encode("hello\n"));
+  assertEquals(await pair.netcat.line(), "hello");
+});
+
+for (
+  const [what, args, begins] of [
+    ["an unknown option", ["--foo"], 'Unknown argument "--foo"'],
+    ["an unknown letter", ["-x"], 'Unknown argument "-x"'],
+    ["an option with the name of what has none", ["--_"], "Unknown argument"],
+    ["an extra argument", ["::1", "1", "2"], 'Unknown argument "2"'],
+    ["an extra argument after --", ["--", "::1", "1", "2"], "Unknown argument"],
+    ["an empty host", ["", "1"], "Invalid host"],
+    ["an empty port", ["::1", ""], 'Invalid port ""'],
+    ["a port that is no number", ["::1", "http"], 'Invalid port "http"'],
+    ["a port that is no plain number", ["::1", "0x50"], 'Invalid port "0x50"'],
+    ["port 0", ["::1", "0"], 'Invalid port "0"'],
+    ["a port out of range", ["::1", "65536"], 'Invalid port "65536"'],
+    ["a negative port", ["::1", "-1"], 'Unknown argument "-1"'],
+  ] as const
+) {
+  Deno.test(`netcat.ts ends with 2 for ${what}`, async () => {
+    await assertFails([...args], 2, begins);
+  });
+}
+
+Deno.test("netcat.ts needs no permission to say what it takes", async () => {
+  for (const option of ["--help", "-h"]) {
+    await using netcat = new Command("netcat.ts", [option], {
+      permissions: [],
+    });
+    const help = new TextDecoder().decode(await netcat.stdout());
+    assertMatch(help, /^ +host .*\(localhost\)$/m);
+    assertMatch(help, /^ +port .*\(8000\)$/m);
+    assertEquals(await netcat.stderr(), "");
+    assertEquals(await netcat.code(), 0);
+  }
+});
+
+Deno.test("netcat.ts says its version", async () => {
+  for (const option of ["--version", "-V"]) {
+    await using netcat = new Command("netcat.ts", [option]);
+    assertEquals(await netcat.line(), `chat-netcat ${config.version}`);
+    assertEquals(await netcat.line(), undefined);
+    assertEquals(await netcat.code(), 0);
+  }
+});
+
+/** A netcat in the server's room, and its name there. */
+async function join({ hostname, port }: Deno.NetAddr) {
+  const netcat = new Command("netcat.ts", [hostname, `${port}`]);
+  const who = (await netcat.line())?.replace("Welcome ", "");
+  return Object.assign(netcat, { who });
+}
+
+Deno.test("two netcats chat through the server", async () => {
+  await using server = await startServer();
+  await using ann = await join(server.addr);
+  await using bob = await join(server.addr);
+  assertEquals(await ann.line(), `${bob.who} is online`);
+  await ann.write("hello\n");
+  assertEquals(await bob.line(), `${ann.who}: hello`);
+  assertEquals(await ann.line(), `${ann.who}: hello`);
+  await bob.write("你好");
+  await bob.closeStdin();
+  assertEquals(await bob.line(), `${bob.who}: 你好`);
+  assertEquals(await bob.line(), undefined);
+  assertEquals(await bob.stderr(), "done\n");
+  assertEquals(await bob.code(), 0);
+  assertEquals(await ann.line(), `${bob.who}: 你好`);
+  assertEquals(await ann.line(), `${bob.who} is offline`);
+});
+
+Deno.test("netcat.ts gets all that it sends back from the server", async () => {
+  await using server = await startServer();
+  await using ann = await join(server.addr);
+  const sent = ann.write(LINES).then(() => ann.closeStdin());
+  let count = 0;
+  for (let line; (line = await ann.line()) !== undefined;) {
+    assertEquals(line, `${ann.who}: line ${1e9 + count}`);
+    count++;
+  }
+  await sent;
+  assertEquals(count, 1_250_000);
+});
