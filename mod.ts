@@ -349,7 +349,9 @@ export class Chat implements AsyncDisposable {
       for (const client of this.#connections.keys()) client.close();
     }, CLOSE_TIMEOUT);
     await this.#broadcaster.send({ type: "closing" });
-    await Promise.all(this.#connections.values());
+    while (this.#connections.size > 0) {
+      await Promise.all(this.#connections.values());
+    }
     clearTimeout(timeout);
     await this.#broadcaster.close();
   }
@@ -442,7 +444,8 @@ export async function* splitLines(
       const unfinished = length > 0 || skipping;
       if (!unfinished && end - start <= maxLine) {
         // No line can be too long here: all at once.
-        lines.push(...decode(chunk.subarray(start, end - 1)).split("\n"));
+        const text = decode(chunk.subarray(start, end - 1));
+        for (const line of text.split("\n")) lines.push(line);
         break;
       }
       const next = chunk.indexOf(LF, start);
@@ -512,7 +515,6 @@ class Broadcaster {
   readonly #trunk: Trunk;
   readonly #running: Promise<void>;
   #events!: ReadableStreamDefaultController<RoomEvent & { taken(): void }>;
-  #closing = false;
   #closed = false;
 
   constructor(
@@ -603,6 +605,7 @@ class Broadcaster {
   async close(): Promise<void> {
     this.#events.close();
     await this.#running;
+    this.#closed = true;
     for (const watcher of this.#watchers) watcher.close();
     this.#watchers.clear();
   }
@@ -616,7 +619,8 @@ class Broadcaster {
     return new ReadableStream({
       start: (controller) => {
         watcher = controller;
-        this.#watchers.add(watcher);
+        if (this.#closed) watcher.close();
+        else this.#watchers.add(watcher);
       },
       cancel: () => void this.#watchers.delete(watcher),
     }, {
@@ -800,6 +804,9 @@ function* tee<T>(
   yield* tee(right, Math.floor(branches / 2));
 }
 
+/** Why a client's writer takes no more when it has written all. */
+const FLUSHED = new Error("all is written");
+
 /** A connection, and what is known of it. It alone reads, writes and closes it. */
 class Client {
   /** The client's name in the room. */
@@ -885,54 +892,50 @@ class Client {
     const options = { preventClose: true, preventCancel: true };
     this.#piped = this.#piped
       .then(() => branch.pipeTo(output, options))
-      .catch(() => {}) // Flushed or failed: it takes no more.
+      .catch((reason) => {
+        if (reason !== FLUSHED) this.close();
+      })
       .finally(() => void branch.cancel().catch(() => {}));
   }
 
   /** The seed's clientWriter: writes what the client is owed, and counts it. */
   #clientWriter(trunk: Trunk): WritableStream<Uint8Array> {
-    const deliver = async (chunk: Uint8Array) => {
-      await this.#telling;
-      const start = Math.max(0, this.from - this.position);
-      const end = Math.min(chunk.length, this.to - this.position);
-      this.#writingSince = trunk.now;
-      if (start < end) {
-        await this.#write(
-          end - start < chunk.length ? chunk.subarray(start, end) : chunk,
-        );
-      }
-      this.position += chunk.length;
-      trunk.progressed(this);
-      if (this.position < this.to) return;
-      void this.hangUp();
-      throw new Error("all is written");
-    };
     return new WritableStream({
-      write: (chunk) => this.#delivering = deliver(chunk),
-    });
+      write: (chunk) => {
+        const start = Math.max(0, this.from - this.position);
+        const end = Math.min(chunk.length, this.to - this.position);
+        const owed = end - start === chunk.length
+          ? chunk
+          : chunk.subarray(start, Math.max(start, end));
+        this.#writingSince = trunk.now;
+        const writing = this.#telling?.then(() => this.#write(owed)) ??
+          this.#write(owed);
+        return this.#delivering = writing.then(() => {
+          this.position += chunk.length;
+          trunk.progressed(this);
+          if (this.position < this.to) return;
+          void this.hangUp();
+          throw FLUSHED;
+        });
+      },
+    }, { highWaterMark: 2 }); // Else each write would make the pipe wait anew.
   }
 
   /** Writes a line to this client alone, between those of the room. */
   tell(line: string): Promise<void> {
     const telling = Promise.allSettled([this.#telling, this.#delivering])
       .then(() => this.#write(encoder.encode(line + "\n")))
-      .catch(() => {}) // It is on its way out.
+      .catch(() => this.close())
       .finally(() => {
         if (this.#telling === telling) this.#telling = undefined;
       });
     return this.#telling = telling;
   }
 
-  async #write(bytes: Uint8Array): Promise<void> {
-    try {
-      let written = await this.#socket.write(bytes);
-      while (written < bytes.length) {
-        written += await this.#socket.write(bytes.subarray(written));
-      }
-    } catch (error) {
-      this.close();
-      throw error;
-    }
+  #write(bytes: Uint8Array): Promise<void> {
+    return this.#socket.write(bytes).then((written) => {
+      if (written < bytes.length) return this.#write(bytes.subarray(written));
+    });
   }
 
   /** How long the client has not read by now, in milliseconds, on one more tick. */

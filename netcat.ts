@@ -38,32 +38,41 @@ Usage: deno run -N netcat.ts [options] [host] [port]
 type Command = { hostname: string; port: number } | { print: string };
 
 function parseCommand(args: string[]): Command {
+  const names: string[] = [];
   const flags = parseArgs(args, {
     boolean: ["help", "version"],
-    string: ["_"],
     alias: { help: "h", version: "V" },
     unknown: (arg, key) => {
-      if (key === undefined) return;
-      throw new UsageError(`Unknown argument "${arg}": see --help`);
+      if (key !== undefined) unknown(arg);
+      names.push(arg);
+      return false;
     },
   });
   if (flags.help) return { print: USAGE };
   if (flags.version) return { print: `chat-netcat ${config.version}` };
 
-  const [hostname = "localhost", port = "8000", ...rest] = flags._.map(String);
-  if (rest.length > 0) {
-    throw new UsageError(`Unknown argument "${rest[0]}": see --help`);
-  }
-  if (hostname === "") {
-    throw new UsageError('Invalid host "": it is a name or an address');
+  names.push(...flags._.map(String)); // What follows a "--".
+  const [hostname = "localhost", port = "8000", ...rest] = names;
+  if (rest.length > 0) unknown(rest[0]);
+  if (!/^\S+$/.test(hostname)) {
+    throw new UsageError(
+      `Invalid host ${quote(hostname)}: it is a name or an address`,
+    );
   }
   if (!/^\d+$/.test(port) || +port < 1 || +port > 65_535) {
     throw new UsageError(
-      `Invalid port "${port}": it is a whole number from 1 to 65535`,
+      `Invalid port ${quote(port)}: it is a whole number from 1 to 65535`,
     );
   }
   return { hostname, port: Number(port) };
 }
+
+function unknown(arg: string): never {
+  throw new UsageError(`Unknown argument ${quote(arg)}: see --help`);
+}
+
+/** What was given, on one line whatever it holds. */
+const quote: (value: unknown) => string = JSON.stringify;
 
 /** Why there is no connection, or no longer one, for people. */
 function explain(error: unknown): string {

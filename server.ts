@@ -51,21 +51,20 @@ function parseCommand(args: string[]): Command {
       hostname: "localhost",
       lang: navigator.language.startsWith("zh") ? "zh" : "en",
     },
-    unknown: (arg) => {
-      throw new UsageError(`Unknown argument "${arg}": see --help`);
-    },
+    unknown,
   });
   if (flags.help) return { print: USAGE };
   if (flags.version) return { print: `chat-server ${config.version}` };
 
+  if (flags._.length > 0) unknown(String(flags._[0])); // What follows a "--".
   const { hostname, lang } = flags;
-  if (hostname === "") {
+  if (!/^\S+$/.test(hostname)) {
     throw new UsageError(
-      'Invalid --hostname "": it takes a name or an address',
+      `Invalid --hostname ${quote(hostname)}: it takes a name or an address`,
     );
   }
   if (lang !== "en" && lang !== "zh") {
-    throw new UsageError(`Invalid --lang "${lang}": it takes en or zh`);
+    throw new UsageError(`Invalid --lang ${quote(lang)}: it takes en or zh`);
   }
   const number = (name: keyof typeof NUMBERS): number => {
     const { min, max, default: fallback } = NUMBERS[name];
@@ -74,7 +73,9 @@ function parseCommand(args: string[]): Command {
       /^\d+$/.test(`${value}`) && min <= Number(value) && Number(value) <= max
     ) return Number(value);
     throw new UsageError(
-      `Invalid --${name} "${value}": it takes a whole number from ${min} to ${max}`,
+      `Invalid --${name} ${
+        quote(value)
+      }: it takes a whole number from ${min} to ${max}`,
     );
   };
   return {
@@ -92,6 +93,13 @@ function parseCommand(args: string[]): Command {
     },
   };
 }
+
+function unknown(arg: string): never {
+  throw new UsageError(`Unknown argument ${quote(arg)}: see --help`);
+}
+
+/** What was given, on one line whatever it holds. */
+const quote: (value: unknown) => string = JSON.stringify;
 
 /** Aborts at the first signal to terminate; the second terminates at once. */
 function terminationSignal(): AbortSignal {

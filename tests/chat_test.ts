@@ -190,6 +190,12 @@ Deno.test("events can be watched by several, each until it has enough", async ()
   assertEquals((await second.next()).done, true);
 });
 
+Deno.test("events of a chat that has ended end at once", async () => {
+  const chat = new Chat();
+  await chat.close();
+  assertEquals(await Array.fromAsync(chat.events()), []);
+});
+
 Deno.test("a watcher that falls behind is dropped", async () => {
   await using chat = new Chat({ maxBacklog: 1000 });
   const watcher = chat.events().values();

@@ -12,7 +12,7 @@ import {
 const encoder = new TextEncoder();
 
 /** A client as a test sees it: bytes out, lines in. */
-abstract class LineClient implements AsyncDisposable {
+export abstract class LineClient implements AsyncDisposable {
   abstract readonly who: string;
   readonly #lines: ReadableStreamDefaultReader<string>;
 

@@ -226,7 +226,6 @@ Deno.test("netcat.ts ends with 1 if it is not allowed the network", async () => 
 Deno.test("netcat.ts ends with 1 if there can be no such host", async () => {
   const host = "x".repeat(300); // too long for a name
   await assertFails([host, "1"], 1, `Cannot connect to ${host}:1: `);
-  await assertFails(["a\nb", "1"], 1, "Cannot connect to ");
 });
 
 Deno.test("netcat.ts connects to an IPv6 address", async () => {
@@ -243,6 +242,7 @@ for (
     ["an extra argument", ["::1", "1", "2"], 'Unknown argument "2"'],
     ["an extra argument after --", ["--", "::1", "1", "2"], "Unknown argument"],
     ["an empty host", ["", "1"], "Invalid host"],
+    ["a host of two lines", ["a\nb", "1"], "Invalid host"],
     ["an empty port", ["::1", ""], 'Invalid port ""'],
     ["a port that is no number", ["::1", "http"], 'Invalid port "http"'],
     ["a port that is no plain number", ["::1", "0x50"], 'Invalid port "0x50"'],

@@ -313,7 +313,8 @@ for (
     ["an empty language", ["--lang="], "--lang"],
     ["no language", ["--lang"], "--lang"],
     ["an empty hostname", ["--hostname="], "--hostname"],
-    ["an argument of two lines", ["--lang=e\nn"], "--lang"],
+    ["a hostname of two lines", ["--hostname=a\nb"], "--hostname"],
+    ["a language of two lines", ["--lang=e\nn"], "--lang"],
   ] as const
 ) {
   Deno.test(`server.ts ends with 2 for ${what}`, async () => {

@@ -140,12 +140,6 @@ Deno.test("parseArgs has in _ what has no name, numbers as such", () => {
   ]);
 });
 
-Deno.test('parseArgs keeps what has no name as it is where "_" is a string', () => {
-  assertEquals<unknown>(parseArgs(["a", "80", "0x10"], { string: ["_"] }), {
-    _: ["a", "80", "0x10"],
-  });
-});
-
 Deno.test("parseArgs takes nothing for an option after --", () => {
   assertEquals(parseArgs(["a", "--", "-h", "80", "--"], OPTIONS), {
     ...UNSET,

@@ -14,18 +14,6 @@ export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
   nodeAssert.deepEqual(actual, expected, msg);
 }
 
-/** Asserts that one string includes the other. */
-export function assertStringIncludes(
-  actual: string,
-  expected: string,
-  msg?: string,
-): void {
-  assert(
-    actual.includes(expected),
-    msg ?? `Expected actual: "${actual}" to contain: "${expected}".`,
-  );
-}
-
 /** Asserts that a string matches. */
 export function assertMatch(
   actual: string,
@@ -53,6 +41,9 @@ export async function assertRejects<E extends Error = Error>(
     error instanceof ErrorClass,
     `Expected a rejection with "${ErrorClass.name}", got: ${error}`,
   );
-  assertStringIncludes(error.message, msgIncludes);
+  assert(
+    error.message.includes(msgIncludes),
+    `Expected an error that says "${msgIncludes}", got: ${error}`,
+  );
   return error;
 }

@@ -4,7 +4,7 @@
 export interface ParseOptions {
   /** Options that are true where they are given, and else false. */
   boolean?: readonly string[];
-  /** Options that take a string; with `"_"`, what has no name stays one. */
+  /** Options that take a string. */
   string?: readonly string[];
   /** Other names of options. */
   alias?: Readonly<Record<string, string>>;
@@ -77,7 +77,7 @@ export function parseArgs(
         set(name, tail ? noValue(name) : nextValue(name, /^--?[^-]/), arg);
       }
     } else if (unknown(arg) !== false) {
-      result._.push(string.includes("_") ? arg : toNumber(arg));
+      result._.push(toNumber(arg));
     }
   }
   result._.push(...rest);
