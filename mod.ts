@@ -105,7 +105,7 @@ export interface ChatOptions {
   idle?: number;
   /**
    * Is given what an operator may want to know: failed accepts, and clients
-   * that are refused or dropped. Nothing is logged without it.
+   * that are dropped because they do not read. Nothing is logged without it.
    */
   log?: (message: string) => void;
 }
@@ -1096,10 +1096,11 @@ const TEXTS: Record<Lang, Texts> = {
  *
  * assertEquals(formatAddress("127.0.0.1", 8000), "127.0.0.1:8000");
  * assertEquals(formatAddress("::1", 8000), "[::1]:8000");
+ * assertEquals(formatAddress("[::1]", 8000), "[::1]:8000");
  * ```
  */
 export function formatAddress(hostname: string, port: number): string {
-  return hostname.includes(":")
+  return /^[^[].*:/.test(hostname)
     ? `[${hostname}]:${port}`
     : `${hostname}:${port}`;
 }
