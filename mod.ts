@@ -361,8 +361,11 @@ export class Chat implements AsyncDisposable {
 export interface SplitLinesOptions {
   /** The most bytes of a line, its end not counted. @default {65536} */
   maxLine?: number;
-  /** Called once for each line that is longer, as soon as that is known. */
-  onTooLong?: () => void;
+  /**
+   * Called once for each line that is longer, as soon as that is known. Nothing
+   * more is read until what it returns is settled.
+   */
+  onTooLong?: () => unknown;
 }
 
 const LF = 0x0a;
@@ -402,6 +405,7 @@ export async function* splitLines(
   let held = new Uint8Array(0); // of the unfinished line, this…
   let length = 0; // …so many bytes of it
   let skipping = false; // up to the end of a line that is too long
+  let unreported = 0; // lines that are too long
 
   const tooLong = (end: number, last: number) =>
     end > maxLine && !(end === maxLine + 1 && last === CR);
@@ -413,7 +417,7 @@ export async function* splitLines(
       skipping = true;
       held = new Uint8Array(0);
       length = 0;
-      onTooLong?.();
+      unreported++;
       return;
     }
     if (length + piece.length > held.length) {
@@ -454,6 +458,7 @@ export async function* splitLines(
       start = next + 1;
     }
     hold(chunk.subarray(end));
+    for (; unreported > 0; unreported--) await onTooLong?.();
     if (lines.length > 0) yield lines;
   }
   if (length > 0) yield finish();
@@ -1009,7 +1014,7 @@ interface Socket {
 class StreamSocket implements Socket {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  #rest = new Uint8Array(0);
+  #rest: Uint8Array = new Uint8Array(0);
   #failWrite = (_reason: unknown) => {};
 
   constructor({ readable, writable }: Connection) {
@@ -1021,7 +1026,7 @@ class StreamSocket implements Socket {
     while (this.#rest.length === 0) {
       const { done, value } = await this.#reader.read();
       if (done) return null;
-      this.#rest = new Uint8Array(value);
+      this.#rest = value;
     }
     const part = this.#rest.subarray(0, buffer.length);
     buffer.set(part);

@@ -99,6 +99,26 @@ Deno.test("a line that is too long is told to its sender alone", async () => {
   ]);
 });
 
+Deno.test("a client that does not read that its lines are too long is not read", async () => {
+  await using chat = new Chat({ maxLine: 1 });
+  let read = 0;
+  const stuck = new MemoryClient();
+  const handled = chat.handleConn({
+    ...stuck.conn,
+    writable: new WritableStream({ write: () => new Promise(() => {}) }),
+    readable: new ReadableStream({
+      pull(controller) {
+        read++;
+        controller.enqueue(new TextEncoder().encode("too long\n"));
+      },
+    }),
+  });
+  for (let i = 0; i < 100; i++) await new Promise(setImmediate);
+  assert(read < 10, `${read} chunks were read`);
+  await Promise.all([chat.close(), handled]);
+  await stuck[Symbol.asyncDispose]();
+});
+
 Deno.test("a line of 64 KiB passes, one byte more does not", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
