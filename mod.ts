@@ -125,7 +125,7 @@ export const DEFAULTS: Readonly<Required<Omit<ChatOptions, "signal">>> = {
 /** The least and the most bytes that are read of a client at once. */
 const READ_SIZE = { least: 512, most: 16 * 1024 };
 /** The broadcaster takes no further event into a chunk of this many bytes. */
-const MAX_CHUNK = 64 * 1024;
+const MAX_CHUNK = 256 * 1024;
 /** How long accepting rests when it has failed, in milliseconds. */
 const ACCEPT_PAUSE = 100;
 /** How long a client that has left may take to read what it is owed, in milliseconds. */
@@ -458,8 +458,8 @@ export async function* splitLines(
       start = next + 1;
     }
     hold(chunk.subarray(end));
-    for (; unreported > 0; unreported--) await onTooLong?.();
     if (lines.length > 0) yield lines;
+    for (; unreported > 0; unreported--) await onTooLong?.();
   }
   if (length > 0) yield finish();
 }
@@ -905,6 +905,10 @@ class Client {
 
   /** The seed's clientWriter: writes what the client is owed, and counts it. */
   #clientWriter(trunk: Trunk): WritableStream<Uint8Array> {
+    const count = (bytes: number) => {
+      this.position += bytes;
+      trunk.progressed(this);
+    };
     return new WritableStream({
       write: (chunk) => {
         const start = Math.max(0, this.from - this.position);
@@ -913,11 +917,10 @@ class Client {
           ? chunk
           : chunk.subarray(start, Math.max(start, end));
         this.#writingSince = trunk.now;
-        const writing = this.#telling?.then(() => this.#write(owed)) ??
-          this.#write(owed);
+        const writing = this.#telling?.then(() => this.#write(owed, count)) ??
+          this.#write(owed, count);
         return this.#delivering = writing.then(() => {
-          this.position += chunk.length;
-          trunk.progressed(this);
+          count(chunk.length - owed.length);
           if (this.position < this.to) return;
           void this.hangUp();
           throw FLUSHED;
@@ -929,7 +932,7 @@ class Client {
   /** Writes a line to this client alone, between those of the room. */
   tell(line: string): Promise<void> {
     const telling = Promise.allSettled([this.#telling, this.#delivering])
-      .then(() => this.#write(encoder.encode(line + "\n")))
+      .then(() => this.#write(encoder.encode(line + "\n"), () => {}))
       .catch(() => this.close())
       .finally(() => {
         if (this.#telling === telling) this.#telling = undefined;
@@ -937,9 +940,13 @@ class Client {
     return this.#telling = telling;
   }
 
-  #write(bytes: Uint8Array): Promise<void> {
+  /** Writes all, and has counted what the system takes at a time. */
+  #write(bytes: Uint8Array, count: (bytes: number) => void): Promise<void> {
     return this.#socket.write(bytes).then((written) => {
-      if (written < bytes.length) return this.#write(bytes.subarray(written));
+      count(written);
+      if (written < bytes.length) {
+        return this.#write(bytes.subarray(written), count);
+      }
     });
   }
 
