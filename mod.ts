@@ -134,6 +134,8 @@ const FLUSH_TIMEOUT = 30_000;
 const CLOSE_TIMEOUT = 2_000;
 /** How long a client may take to hang up when we have, in milliseconds. */
 const HANG_UP_TIMEOUT = 1_000;
+/** About what a chunk costs each client that is behind it, its bytes apart. */
+const CHUNK_COST = 128;
 /** How often the room looks at those it waits for, in milliseconds. */
 const STALL_TICK = 100;
 /** How long the room waits for a client that does not read, in milliseconds. */
@@ -228,6 +230,7 @@ export class Chat implements AsyncDisposable {
    * @param conn The connection. It is the chat's to close from here on.
    * @returns When the connection is closed. It never rejects: however a
    * connection fails, its client has left.
+   * @throws {TypeError} If its streams are locked.
    */
   handleConn(conn: Connection): Promise<void> {
     const client = new Client(conn, ++this.#served);
@@ -675,8 +678,10 @@ class Trunk {
   #chunks: Uint8Array[] = [];
   /** How many bytes wait to be sent. */
   pending = 0;
-  /** How many bytes were sent. */
+  /** How many bytes were sent… */
   #sent = 0;
+  /** …in how many chunks. */
+  #sentChunks = 0;
   /** The time when something was last sent or waited for: exact enough. */
   now = 0;
   /** Is told of all progress, while somebody waits for it. */
@@ -718,6 +723,7 @@ class Trunk {
     this.#tee();
     for (const stem of this.#stems) stem.enqueue(chunk);
     this.#sent += chunk.length;
+    this.#sentChunks++;
     this.#chunks = [];
     this.pending = 0;
   }
@@ -729,6 +735,7 @@ class Trunk {
     this.#changes += clients.length;
     for (const client of clients) {
       client.position = this.#sent;
+      client.passedChunks = this.#sentChunks;
       this.#piped.add(client);
       client.flushed.then(() => {
         this.#piped.delete(client);
@@ -771,6 +778,14 @@ class Trunk {
    * time in all. (A hundredth of the time that passes is forgiven.)
    */
   async #room(bytes: number): Promise<void> {
+    // The bytes are shared by all who are behind, but not the queues of chunks:
+    // many small ones for many who do not read would cost more than the bytes.
+    let queued = 0;
+    for (const { passedChunks } of this.#piped) {
+      queued += this.#sentChunks - passedChunks;
+    }
+    if (queued * CHUNK_COST > this.#maxBacklog) bytes = Infinity;
+
     const full = new Set<Client>();
     for (const client of this.#piped) {
       if (!this.#hasRoom(client, bytes)) full.add(client);
@@ -826,6 +841,8 @@ class Client {
   to = Infinity;
   /** …and its writer is done with all of them before this one. */
   position = 0;
+  /** It is done with so many of the trunk's chunks. */
+  passedChunks = 0;
   /** Resolves when all that it is owed is written, or can no longer be. */
   readonly flushed: Promise<void>;
 
@@ -920,6 +937,7 @@ class Client {
         const writing = this.#telling?.then(() => this.#write(owed, count)) ??
           this.#write(owed, count);
         return this.#delivering = writing.then(() => {
+          this.passedChunks++;
           count(chunk.length - owed.length);
           if (this.position < this.to) return;
           void this.hangUp();

@@ -85,6 +85,25 @@ Deno.test("a dropped client on streams that never answer is let go", async () =>
   await stuck[Symbol.asyncDispose]();
 });
 
+Deno.test("many small chunks are not piled up for those who do not read", async () => {
+  await using chat = new Chat({ maxBacklog: 100_000 });
+  const stuck = Array.from({ length: 10 }, () => new MemoryClient());
+  const handled = stuck.map(({ conn }) =>
+    chat.handleConn({
+      ...conn,
+      writable: new WritableStream({ write: () => new Promise(() => {}) }),
+    })
+  );
+  for (let i = 0; i < 1000; i++) {
+    await chat.say("bot", "hi");
+    await new Promise(setImmediate); // Else they would all go out as one.
+    await new Promise(setImmediate);
+  }
+  assertEquals(chat.clients, []);
+  await Promise.all(handled);
+  for (const client of stuck) await client[Symbol.asyncDispose]();
+});
+
 Deno.test("a line that is too long is told to its sender alone", async () => {
   await using room = openChat({ maxLine: 10 });
   await using bob = await TestClient.join(room.addr);
