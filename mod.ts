@@ -268,7 +268,7 @@ export class Chat implements AsyncDisposable {
       maxLine,
       onTooLong: () => client.tell(this.#texts.tooLong(maxLine)),
     });
-    return rate > 0 ? pace(lines, rate, this.#ending.signal) : lines;
+    return rate > 0 ? pace(lines, rate, client, this.#ending.signal) : lines;
   }
 
   /** Why the client cannot come in, if it cannot. */
@@ -467,16 +467,20 @@ export async function* splitLines(
   if (length > 0) yield finish();
 }
 
-/** Lets through so many lines a second, and so many at once; none is lost. */
+/**
+ * Lets through so many lines a second, and so many at once. None is lost, unless
+ * the client is dropped meanwhile.
+ */
 async function* pace(
   input: AsyncIterable<string[]>,
   rate: number,
+  client: Client,
   signal: AbortSignal,
 ): AsyncGenerator<string[]> {
   let allowance = rate;
   let last = performance.now();
   for await (const lines of input) {
-    while (lines.length > 0) {
+    while (lines.length > 0 && !client.closed) {
       const now = performance.now();
       allowance = Math.min(rate, allowance + (now - last) * rate / 1000);
       last = now;
@@ -845,6 +849,8 @@ class Client {
   passedChunks = 0;
   /** Resolves when all that it is owed is written, or can no longer be. */
   readonly flushed: Promise<void>;
+  /** Its connection is closed. */
+  closed = false;
 
   readonly #socket: Socket;
   #output?: WritableStream<Uint8Array>;
@@ -856,7 +862,6 @@ class Client {
   #stalled = 0;
   #stalledAt = 0;
   #timeout?: ReturnType<typeof setTimeout>;
-  #closed = false;
 
   constructor(conn: Connection, serial: number) {
     const { remoteAddr } = conn;
@@ -1011,14 +1016,14 @@ class Client {
 
   closeWithin(timeout: number): void {
     clearTimeout(this.#timeout);
-    if (this.#closed) return;
+    if (this.closed) return;
     this.#timeout = setTimeout(() => this.close(), timeout);
   }
 
   /** Closes the connection. What waits for it to be read or written, fails. */
   close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
+    if (this.closed) return;
+    this.closed = true;
     clearTimeout(this.#timeout);
     closeQuietly(this.#socket);
     this.#resolveFlushed();

@@ -186,6 +186,24 @@ Deno.test("past the rate, pasted text arrives late but whole", async () => {
   assert(performance.now() - start >= 1_490); // 300 lines, 200 a second.
 });
 
+Deno.test("a client that is dropped has left, whatever it still had to say", async () => {
+  await using chat = new Chat({ rate: 1, maxBacklog: 100 });
+  const ghost = new MemoryClient();
+  const handled = chat.handleConn({
+    ...ghost.conn,
+    readable: ReadableStream.from([
+      new TextEncoder().encode("boo\n".repeat(60)),
+    ]),
+    writable: new WritableStream({ write: () => new Promise(() => {}) }),
+  });
+  do {
+    await chat.say("bot", "hello");
+    await new Promise(setImmediate);
+  } while (chat.clients.length > 0);
+  await handled;
+  await ghost[Symbol.asyncDispose]();
+});
+
 Deno.test("one client too many is told, and closed unannounced", async () => {
   await using room = openChat({ maxClients: 2 });
   await using ann = await TestClient.join(room.addr);
