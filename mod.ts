@@ -208,6 +208,8 @@ export class Chat implements AsyncDisposable {
         for await (const conn of listener) void this.handleConn(conn);
         break;
       } catch (error) {
+        // Who reset the connection before it was accepted holds up nobody else.
+        if (error instanceof Deno.errors.NotConnected) continue;
         this.#options.log(
           `Cannot accept a connection: ${
             error instanceof Error ? error.message : error

@@ -294,3 +294,19 @@ Deno.test("a failed accept is logged, and accepting goes on", async () => {
   assertEquals(await ann.line(), `Welcome ${ann.who}`);
   assertEquals(logged, ["Cannot accept a connection: Too many open files"]);
 });
+
+Deno.test("a connection that was reset before it was accepted is passed over", async () => {
+  const logged: string[] = [];
+  await using ann = new MemoryClient();
+  const results: (() => Promise<IteratorResult<Connection>>)[] = [
+    () => Promise.reject(new Deno.errors.NotConnected()),
+    () => Promise.resolve({ value: ann.conn, done: false }),
+    () => Promise.resolve({ value: undefined, done: true }),
+  ];
+  await using chat = new Chat({ log: (message) => logged.push(message) });
+  await chat.serve({
+    [Symbol.asyncIterator]: () => ({ next: () => results.shift()!() }),
+  });
+  assertEquals(await ann.line(), `Welcome ${ann.who}`);
+  assertEquals(logged, []);
+});
