@@ -780,8 +780,9 @@ class Trunk {
    * read. A client counts as reading if it has taken something since the last
    * tick. One that has not for a while goes at once, whether it is the one that
    * is waited for or the next, so that ten hold the room up no longer than one;
-   * and one that only ever takes a little goes when it has cost the room as much
-   * time in all. (A hundredth of the time that passes is forgiven.)
+   * and one that only ever takes a little goes when its ticks without progress
+   * come to as much. (A hundredth of the time that passes is forgiven.) A wait
+   * of less than two ticks is not charged to anybody.
    */
   async #room(bytes: number): Promise<void> {
     // The bytes are shared by all who are behind, but not the queues of chunks:

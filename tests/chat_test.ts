@@ -279,11 +279,12 @@ Deno.test("a client without a host has the name of its transport", async () => {
   }
 });
 
-Deno.test("a failed accept is logged, and accepting goes on", async () => {
+/** Serves a listener that fails once, then yields a client; returns the log. */
+async function serveAfter(error: Error): Promise<string[]> {
   const logged: string[] = [];
   await using ann = new MemoryClient();
   const results: (() => Promise<IteratorResult<Connection>>)[] = [
-    () => Promise.reject(new Error("Too many open files")),
+    () => Promise.reject(error),
     () => Promise.resolve({ value: ann.conn, done: false }),
     () => Promise.resolve({ value: undefined, done: true }),
   ];
@@ -292,21 +293,15 @@ Deno.test("a failed accept is logged, and accepting goes on", async () => {
     [Symbol.asyncIterator]: () => ({ next: () => results.shift()!() }),
   });
   assertEquals(await ann.line(), `Welcome ${ann.who}`);
-  assertEquals(logged, ["Cannot accept a connection: Too many open files"]);
+  return logged;
+}
+
+Deno.test("a failed accept is logged, and accepting goes on", async () => {
+  assertEquals(await serveAfter(new Error("Too many open files")), [
+    "Cannot accept a connection: Too many open files",
+  ]);
 });
 
 Deno.test("a connection that was reset before it was accepted is passed over", async () => {
-  const logged: string[] = [];
-  await using ann = new MemoryClient();
-  const results: (() => Promise<IteratorResult<Connection>>)[] = [
-    () => Promise.reject(new Deno.errors.NotConnected()),
-    () => Promise.resolve({ value: ann.conn, done: false }),
-    () => Promise.resolve({ value: undefined, done: true }),
-  ];
-  await using chat = new Chat({ log: (message) => logged.push(message) });
-  await chat.serve({
-    [Symbol.asyncIterator]: () => ({ next: () => results.shift()!() }),
-  });
-  assertEquals(await ann.line(), `Welcome ${ann.who}`);
-  assertEquals(logged, []);
+  assertEquals(await serveAfter(new Deno.errors.NotConnected()), []);
 });
