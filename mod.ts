@@ -87,9 +87,10 @@ export interface ChatOptions {
   signal?: AbortSignal;
   /**
    * The most bytes that a client may be behind the room, which is what is kept
-   * in memory for the slowest. At this bound everybody who sends is read more
-   * slowly, for as long as the client reads; one who does not is dropped. A
-   * watcher of {@linkcode Chat.events} is bound likewise.
+   * in memory for the slowest. At this bound everybody who sends is read no
+   * faster than the client reads; one who so keeps the room waiting for 0.8 s in
+   * all, less a second for each MiB that it reads, is dropped. A watcher of
+   * {@linkcode Chat.events} that is so far behind is dropped at once.
    * @default {16777216}
    */
   maxBacklog?: number;
@@ -134,12 +135,20 @@ const FLUSH_TIMEOUT = 30_000;
 const CLOSE_TIMEOUT = 2_000;
 /** How long a client may take to hang up when we have, in milliseconds. */
 const HANG_UP_TIMEOUT = 1_000;
+/** So many who cannot come in are waited for until they hang up. */
+const MAX_TURNING_AWAY = 100;
 /** About what a chunk costs each client that is behind it, its bytes apart. */
 const CHUNK_COST = 128;
 /** How often the room looks at those it waits for, in milliseconds. */
 const STALL_TICK = 100;
 /** How long the room waits for a client that does not read, in milliseconds. */
 const STALL_LIMIT = 800;
+/** The bytes a second that a client has to read of a room that waits for it. */
+const FAIR_RATE = 1024 * 1024;
+/** Who has read something for so many milliseconds past is not stuck… */
+const MOVING_WITHIN = 500;
+/** …and so many of them are not slow by their own fault. */
+const CROWD = 8;
 
 const encoder = new TextEncoder();
 
@@ -179,6 +188,7 @@ export class Chat implements AsyncDisposable {
   readonly #forgetSignal: () => void;
   #closed?: Promise<void>;
   #served = 0;
+  #turningAway = 0;
 
   /** Opens a room with nobody in it. */
   constructor({ signal, ...options }: ChatOptions = {}) {
@@ -193,8 +203,8 @@ export class Chat implements AsyncDisposable {
 
   /**
    * Accepts connections until the listener or the chat is closed; the listener
-   * is closed with the chat. A failed accept is logged and, after a moment,
-   * tried again: it may be that no file descriptors are left just now.
+   * is closed with the chat. When accepting fails, that is logged, and it is
+   * tried again every 0.1 s: it may be that no file descriptors are left just now.
    *
    * @param listener A `Deno.Listener`, or anything that yields connections.
    * @returns When accepting is over. It never rejects.
@@ -202,19 +212,23 @@ export class Chat implements AsyncDisposable {
   async serve(
     listener: AsyncIterable<Connection> & { close?(): void },
   ): Promise<void> {
+    const { log } = this.#options;
     this.#listeners.add(listener);
+    let isFailing = false;
     while (!this.#ending.signal.aborted) {
       try {
-        for await (const conn of listener) void this.handleConn(conn);
+        for await (const conn of listener) {
+          isFailing = false;
+          this.handleConn(conn).catch((error) => {
+            log(`Cannot serve a connection: ${messageOf(error)}`);
+          });
+        }
         break;
       } catch (error) {
         // Who reset the connection before it was accepted holds up nobody else.
         if (error instanceof Deno.errors.NotConnected) continue;
-        this.#options.log(
-          `Cannot accept a connection: ${
-            error instanceof Error ? error.message : error
-          }`,
-        );
+        if (!isFailing) log(`Cannot accept connections: ${messageOf(error)}`);
+        isFailing = true;
         await delay(ACCEPT_PAUSE, null, { signal: this.#ending.signal }).catch(
           () => {},
         );
@@ -230,18 +244,20 @@ export class Chat implements AsyncDisposable {
    * still owed, and is closed.
    *
    * @param conn The connection. It is the chat's to close from here on.
-   * @returns When the connection is closed. It never rejects: however a
-   * connection fails, its client has left.
-   * @throws {TypeError} If its streams are locked.
+   * @returns When the connection is closed. However it fails, its client has left.
+   * @throws {TypeError} If its streams are locked, so that it is no connection.
    */
-  handleConn(conn: Connection): Promise<void> {
+  async handleConn(conn: Connection): Promise<void> {
     const client = new Client(conn, ++this.#served);
     const refusal = this.#refusal(client);
     const handled = refusal === undefined
       ? this.#converse(client)
-      : client.turnAway(refusal);
+      : client.turnAway(refusal, this.#turningAway >= MAX_TURNING_AWAY);
     this.#connections.set(client, handled);
-    return handled.finally(() => this.#connections.delete(client));
+    if (client.refused) this.#turningAway++;
+    await handled;
+    this.#connections.delete(client);
+    if (client.refused) this.#turningAway--;
   }
 
   async #converse(client: Client): Promise<void> {
@@ -249,6 +265,7 @@ export class Chat implements AsyncDisposable {
     await this.#broadcaster.send({ type: "entering", client });
     try {
       for await (const lines of this.#lines(client)) {
+        if (client.hasLeft) continue; // It was told to go.
         await this.#broadcaster.send({ type: "message", who, lines, client });
       }
     } catch {
@@ -277,18 +294,15 @@ export class Chat implements AsyncDisposable {
   #refusal({ address }: Client): string | undefined {
     const { maxClients, maxPerAddress } = this.#options;
     if (this.#closed) return this.#texts.closing;
-    if (this.#connections.size < maxClients && maxPerAddress === 0) return;
-    let admitted = 0;
+    if (this.#connections.size - this.#turningAway >= maxClients) {
+      return this.#texts.full;
+    }
+    if (maxPerAddress === 0 || address === "") return;
     let neighbours = 0;
     for (const client of this.#connections.keys()) {
-      if (client.refused) continue;
-      admitted++;
-      if (address !== "" && client.address === address) neighbours++;
+      if (client.address === address && !client.refused) neighbours++;
     }
-    if (admitted >= maxClients) return this.#texts.full;
-    if (maxPerAddress > 0 && neighbours >= maxPerAddress) {
-      return this.#texts.crowded(address);
-    }
+    if (neighbours >= maxPerAddress) return this.#texts.crowded(address);
   }
 
   /** The names of those who are in the room, in the order they came. */
@@ -326,7 +340,7 @@ export class Chat implements AsyncDisposable {
     if (this.#closed) throw new Error("Cannot speak: the chat has ended");
     await this.#broadcaster.send({
       type: "message",
-      who: printable(who).replaceAll("\n", " "),
+      who: printableName(who),
       lines: printable(text).split("\n"),
     });
   }
@@ -353,7 +367,7 @@ export class Chat implements AsyncDisposable {
     const timeout = setTimeout(() => {
       for (const client of this.#connections.keys()) client.close();
     }, CLOSE_TIMEOUT);
-    await this.#broadcaster.send({ type: "closing" });
+    await this.#broadcaster.end();
     while (this.#connections.size > 0) {
       await Promise.all(this.#connections.values());
     }
@@ -514,6 +528,11 @@ function printable(text: string): string {
   );
 }
 
+/** The same for what has to stay on one line. */
+function printableName(text: string): string {
+  return printable(text).replaceAll("\n", " ");
+}
+
 /** What passes the broadcaster: what the seed has three channels for, and the end. */
 type RoomEvent =
   | { type: "entering" | "leaving"; client: Client }
@@ -615,6 +634,12 @@ class Broadcaster {
     return this.#events.desiredSize! < 0;
   }
 
+  /** Has all leave, without waiting any more for those who read slowly. */
+  end(): Promise<void> {
+    this.#trunk.end();
+    return this.send({ type: "closing" });
+  }
+
   /** Ends the loop, when all that was sent is taken, and the watchers' streams. */
   async close(): Promise<void> {
     this.#events.close();
@@ -692,6 +717,8 @@ class Trunk {
   now = 0;
   /** Is told of all progress, while somebody waits for it. */
   #onProgress?: (client: Client) => void;
+  #stopWaiting = () => {};
+  #ending = false;
 
   constructor(maxBacklog: number, drop: (client: Client) => void) {
     this.#maxBacklog = maxBacklog;
@@ -776,13 +803,14 @@ class Trunk {
   }
 
   /**
-   * Waits until all have room for so many bytes more, and drops those who do not
-   * read. A client counts as reading if it has taken something since the last
-   * tick. One that has not for a while goes at once, whether it is the one that
-   * is waited for or the next, so that ten hold the room up no longer than one;
-   * and one that only ever takes a little goes when its ticks without progress
-   * come to as much. (A hundredth of the time that passes is forgiven.) A wait
-   * of less than two ticks is not charged to anybody.
+   * Waits until all have room for so many bytes more. A client is in debt for as
+   * long as the room waits for it, and works it off by reading, a second with
+   * each `FAIR_RATE` bytes. Who is in debt for `STALL_LIMIT` is dropped when it is
+   * waited for. Those who read nothing meanwhile get into debt together with
+   * those who are waited for, so that ten of them cost no more than one.
+   *
+   * If many are behind and do move, it is the machine, or its line, that is slow;
+   * a client is then not to blame for the same wait: an eighth of it counts.
    */
   async #room(bytes: number): Promise<void> {
     // The bytes are shared by all who are behind, but not the queues of chunks:
@@ -795,28 +823,48 @@ class Trunk {
 
     const full = new Set<Client>();
     for (const client of this.#piped) {
-      if (!this.#hasRoom(client, bytes)) full.add(client);
+      if (this.#hasRoom(client, bytes)) continue;
+      if (client.debt >= STALL_LIMIT) this.#drop(client);
+      else full.add(client);
     }
-    if (full.size === 0) return;
+    if (full.size === 0 || this.#ending) return;
 
     const { promise, resolve } = Promise.withResolvers<void>();
+    this.#stopWaiting = resolve;
+    this.now = performance.now();
+    // Not more than a tick, if the process itself was late.
+    const waited = () => Math.min(STALL_TICK, performance.now() - this.now);
     this.#onProgress = (client) => {
-      if (this.#hasRoom(client, bytes)) full.delete(client);
+      if (!full.has(client) || !this.#hasRoom(client, bytes)) return;
+      full.delete(client);
+      client.debt += waited();
       if (full.size === 0) resolve();
     };
-    const seen = new Map<Client, number>();
-    const tick = setInterval(() => {
-      const now = this.now = performance.now();
-      for (const client of this.#piped) {
-        const { position } = client;
-        const stalled = position < this.#sent && seen.get(client) === position;
-        if (stalled && client.stalled(now) > STALL_LIMIT) this.#drop(client);
-        seen.set(client, position);
+    const tick = setInterval(async () => {
+      await setImmediate(); // What was written meanwhile is known only now.
+      const behind = [...this.#piped].filter(({ position }) =>
+        position < this.#sent
+      );
+      const recently = this.now - MOVING_WITHIN;
+      const moving = behind.filter(({ movedAt }) => movedAt >= recently).length;
+      const isCrowd = moving >= Math.max(CROWD, behind.length / 4);
+      const debt = isCrowd ? waited() / 8 : waited();
+      for (const client of behind) {
+        const isFull = full.has(client);
+        if (isFull || client.movedAt < this.now) client.debt += debt;
+        if (isFull && client.debt >= STALL_LIMIT) this.#drop(client);
       }
+      this.now = performance.now();
     }, STALL_TICK);
     await promise;
     clearInterval(tick);
     this.#onProgress = undefined;
+  }
+
+  /** Waits for nobody any more. */
+  end(): void {
+    this.#ending = true;
+    this.#stopWaiting();
   }
 }
 
@@ -850,6 +898,10 @@ class Client {
   position = 0;
   /** It is done with so many of the trunk's chunks. */
   passedChunks = 0;
+  /** When it was last found to read something. */
+  movedAt = 0;
+  /** How long the room has waited for it, in milliseconds, less what that bought. */
+  debt = 0;
   /** Resolves when all that it is owed is written, or can no longer be. */
   readonly flushed: Promise<void>;
   /** Its connection is closed. */
@@ -861,16 +913,14 @@ class Client {
   #delivering = Promise.resolve();
   #telling?: Promise<void>;
   #resolveFlushed!: () => void;
-  #writingSince = 0;
-  #stalled = 0;
-  #stalledAt = 0;
   #timeout?: ReturnType<typeof setTimeout>;
 
   constructor(conn: Connection, serial: number) {
     const { remoteAddr } = conn;
     if ("hostname" in remoteAddr) {
       // On a port for both, an IPv4 client has an IPv6 address.
-      this.address = remoteAddr.hostname.replace(/^::ffff:(?=\d+\.)/, "");
+      this.address = printableName(remoteAddr.hostname)
+        .replace(/^::ffff:(?=\d+\.)/, "");
       this.who = formatAddress(this.address, remoteAddr.port);
     } else {
       this.address = "";
@@ -932,6 +982,8 @@ class Client {
   #clientWriter(trunk: Trunk): WritableStream<Uint8Array> {
     const count = (bytes: number) => {
       this.position += bytes;
+      this.movedAt = trunk.now;
+      this.debt = Math.max(0, this.debt - bytes * 1000 / FAIR_RATE);
       trunk.progressed(this);
     };
     return new WritableStream({
@@ -941,7 +993,6 @@ class Client {
         const owed = end - start === chunk.length
           ? chunk
           : chunk.subarray(start, Math.max(start, end));
-        this.#writingSince = trunk.now;
         const writing = this.#telling?.then(() => this.#write(owed, count)) ??
           this.#write(owed, count);
         return this.#delivering = writing.then(() => {
@@ -976,12 +1027,8 @@ class Client {
     });
   }
 
-  /** How long the client has not read by now, in milliseconds, on one more tick. */
-  stalled(now: number): number {
-    const forgiven = (now - this.#stalledAt) / 100;
-    this.#stalled = Math.max(0, this.#stalled - forgiven) + STALL_TICK;
-    this.#stalledAt = now;
-    return Math.max(this.#stalled, now - this.#writingSince);
+  get hasLeft(): boolean {
+    return this.to < Infinity;
   }
 
   /** The client is owed no more than what was written up to here. */
@@ -1001,16 +1048,20 @@ class Client {
     this.#resolveFlushed();
   }
 
-  /** Tells a client why it cannot come in. */
-  async turnAway(why: string): Promise<void> {
+  /**
+   * Tells a client why it cannot come in, and waits a moment for it to hang up:
+   * what it has sent must be read, or closing would reset the connection and it
+   * might never see why. In a crowd of them there is no time for that.
+   */
+  async turnAway(why: string, isCrowd: boolean): Promise<void> {
     this.refused = true;
     this.closeWithin(HANG_UP_TIMEOUT);
     await this.tell(why);
-    await this.hangUp();
     try {
-      // What it has sent must be read, or closing would reset the connection
-      // and the client might never see why.
-      for await (const _ of this.chunks());
+      if (!isCrowd) {
+        await this.hangUp();
+        for await (const _ of this.chunks());
+      }
     } catch {
       // It is going anyway.
     }
@@ -1152,6 +1203,10 @@ function concat(chunks: Uint8Array[], length: number): Uint8Array {
     offset += chunk.length;
   }
   return whole;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function closeQuietly(resource: { close?(): void }): void {

@@ -279,12 +279,12 @@ Deno.test("a client without a host has the name of its transport", async () => {
   }
 });
 
-/** Serves a listener that fails once, then yields a client; returns the log. */
-async function serveAfter(error: Error): Promise<string[]> {
+/** Serves a listener that fails so often, then yields a client; returns the log. */
+async function serveAfter(error: Error, failures: number): Promise<string[]> {
   const logged: string[] = [];
   await using ann = new MemoryClient();
   const results: (() => Promise<IteratorResult<Connection>>)[] = [
-    () => Promise.reject(error),
+    ...Array.from({ length: failures }, () => () => Promise.reject(error)),
     () => Promise.resolve({ value: ann.conn, done: false }),
     () => Promise.resolve({ value: undefined, done: true }),
   ];
@@ -296,12 +296,30 @@ async function serveAfter(error: Error): Promise<string[]> {
   return logged;
 }
 
-Deno.test("a failed accept is logged, and accepting goes on", async () => {
-  assertEquals(await serveAfter(new Error("Too many open files")), [
-    "Cannot accept a connection: Too many open files",
+Deno.test("accepting that fails is logged once, and goes on", async () => {
+  assertEquals(await serveAfter(new Error("Too many open files"), 3), [
+    "Cannot accept connections: Too many open files",
   ]);
 });
 
+Deno.test("a connection that cannot be served is logged, and accepting goes on", async () => {
+  const logged: string[] = [];
+  await using chat = new Chat({ log: (message) => logged.push(message) });
+  await using locked = new MemoryClient();
+  locked.conn.readable.getReader();
+  await using ann = new MemoryClient();
+  await chat.serve(ReadableStream.from([locked.conn, ann.conn]));
+  assertEquals(await ann.line(), `Welcome ${ann.who}`);
+  assertEquals(logged, ["Cannot serve a connection: ReadableStream is locked"]);
+});
+
+Deno.test("a name is text on one line, too", async () => {
+  await using chat = new Chat();
+  await using ann = new MemoryClient("a\n\x1b[1mb");
+  chat.handleConn(ann.conn);
+  assertEquals(await ann.line(), `Welcome ${ann.who.replace("\n\x1b", " ")}`);
+});
+
 Deno.test("a connection that was reset before it was accepted is passed over", async () => {
-  assertEquals(await serveAfter(new Deno.errors.NotConnected()), []);
+  assertEquals(await serveAfter(new Deno.errors.NotConnected(), 3), []);
 });

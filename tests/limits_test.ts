@@ -27,6 +27,19 @@ async function readUntil(client: TestClient, lines: string[]): Promise<void> {
   }
 }
 
+const pause = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
+
+/** Lets clients in that take each chunk in so many milliseconds, or never. */
+function enterSlow(chat: Chat, clients: number, ms: number): Promise<unknown> {
+  return Promise.all(Array.from({ length: clients }, async () => {
+    await using client = new MemoryClient();
+    await chat.handleConn({
+      ...client.conn,
+      writable: new WritableStream({ write: () => pause(ms) }),
+    });
+  }));
+}
+
 Deno.test("clients that do not read are dropped, and the others lose nothing", async () => {
   const logged: string[] = [];
   await using room = openChat({
@@ -68,6 +81,34 @@ Deno.test("clients that read are not dropped, however little they may be behind"
     })(),
   ]);
   assertEquals(room.chat.clients, [ann.who, bob.who]);
+});
+
+Deno.test("a client that reads slowly is waited for, and not dropped", async () => {
+  await using chat = new Chat({ maxBacklog: 1 });
+  const handled = enterSlow(chat, 1, 50);
+  const chunk = "x".repeat(200_000); // 4 MB a second
+  for (let i = 0; i < 30; i++) await chat.say("bot", chunk);
+  assertEquals(chat.clients.length, 1);
+  await Promise.all([chat.close(), handled]);
+});
+
+Deno.test("a client that takes only a little at a time is dropped, however often", async () => {
+  await using chat = new Chat({ maxBacklog: 1 });
+  const handled = enterSlow(chat, 1, 20);
+  do {
+    await chat.say("bot", "hello");
+    await pause(1); // Else they would all go out as one.
+  } while (chat.clients.length > 0);
+  await handled;
+});
+
+Deno.test("when all are slow together, none is dropped", async () => {
+  await using chat = new Chat({ maxBacklog: 1 });
+  const handled = enterSlow(chat, 20, 300);
+  const chunk = "x".repeat(60_000); // 0.2 MB a second
+  for (let i = 0; i < 8; i++) await chat.say("bot", chunk);
+  assertEquals(chat.clients.length, 20);
+  await Promise.all([chat.close(), handled]);
 });
 
 Deno.test("a dropped client on streams that never answer is let go", async () => {
@@ -222,6 +263,15 @@ Deno.test("one client too many is told, and closed unannounced", async () => {
   ]);
 });
 
+Deno.test("a crowd that cannot come in is told, every one of it", async () => {
+  await using room = openChat({ maxClients: 1 });
+  await using _ann = await TestClient.join(room.addr);
+  await Promise.all(Array.from({ length: 250 }, async () => {
+    await using client = await TestClient.connect(room.addr);
+    assertEquals(await client.rest(), ["Cannot enter: the room is full"]);
+  }));
+});
+
 Deno.test("one client too many of an address is told, and closed", async () => {
   await using room = openChat({ maxPerAddress: 1 });
   await using other = new MemoryClient("192.0.2.9");
@@ -294,6 +344,32 @@ Deno.test("a chat closes although a client does not read", async () => {
   await ann[Symbol.asyncDispose]();
   await closed;
   assertEquals(room.chat.clients, []);
+});
+
+Deno.test("a chat that closes does not wait for those who read slowly", async () => {
+  await using chat = new Chat({ maxBacklog: 1 });
+  await using ann = new MemoryClient();
+  const handled = [chat.handleConn(ann.conn), enterSlow(chat, 1, 250)];
+  const chunk = "x".repeat(400_000);
+  for (let i = 0; i < 12; i++) void chat.say("bot", chunk); // 3 s of them
+  const lines = ann.rest();
+  await chat.close();
+  assertEquals((await lines).at(-1), "The server is shutting down");
+  await Promise.all(handled);
+});
+
+Deno.test("a chat that closes tells all, although a client floods", async () => {
+  await using room = openChat();
+  await using ann = await TestClient.join(room.addr);
+  await using bob = await TestClient.join(room.addr);
+  const flooding = (async () => {
+    while (true) await bob.send(`${"x".repeat(99)}\n`.repeat(100));
+  })().catch(() => {});
+  const reading = bob.rest();
+  while (!(await ann.line())?.startsWith(`${bob.who}: x`));
+  const closed = room.chat.close();
+  assertEquals((await ann.rest()).at(-1), "The server is shutting down");
+  await Promise.all([closed, flooding, reading]);
 });
 
 Deno.test("every arrival has its departure, after any storm", async () => {
