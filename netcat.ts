@@ -103,19 +103,35 @@ async function main(args: string[]): Promise<number> {
     console.error(`Cannot connect to ${address}: ${explain(error)}`);
     return 1;
   }
+  let code = 0;
+  const fail = (what: string, error: unknown) => {
+    console.error(`Cannot ${what}: ${explain(error)}`);
+    code = 1;
+  };
+  /** What can be read; a failure is told, and is the end. */
+  const read = (from: string, source: ReadableStream<Uint8Array>) =>
+    ReadableStream.from((async function* () {
+      try {
+        yield* source;
+      } catch (error) {
+        fail(`read from ${from}`, error);
+      }
+    })());
   // Not awaited: if the connection breaks, reading it tells.
-  Deno.stdin.readable.pipeTo(conn.writable, { preventClose: true })
+  read("stdin", Deno.stdin.readable)
+    .pipeTo(conn.writable, { preventClose: true })
     .then(() => conn.closeWrite())
     .catch(() => {});
   try {
-    await conn.readable.pipeTo(Deno.stdout.writable, { preventClose: true });
+    await read(address, conn.readable)
+      .pipeTo(Deno.stdout.writable, { preventClose: true });
+    if (code === 0) console.error("done");
   } catch (error) {
-    if (error instanceof Deno.errors.BrokenPipe) return 0;
-    console.error(`Cannot read from ${address}: ${explain(error)}`);
-    return 1;
+    if (!(error instanceof Deno.errors.BrokenPipe)) {
+      fail("write to stdout", error);
+    }
   }
-  console.error("done");
-  return 0;
+  return code;
 }
 
 if (import.meta.main) {

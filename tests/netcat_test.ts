@@ -214,6 +214,34 @@ Deno.test("netcat.ts ends without a trace if it is reset while it sends", async 
   await sent;
 });
 
+/** What a netcat says that a shell starts with such redirections. */
+async function redirected(redirections: string) {
+  await using server = await startServer();
+  const { code, stderr } = await new Deno.Command("sh", {
+    args: [
+      "-c",
+      `"$0" run -N netcat.ts 127.0.0.1 "$1" ${redirections}`,
+      Deno.execPath(),
+      `${server.addr.port}`,
+    ],
+    cwd: new URL("..", import.meta.url),
+  }).output();
+  return { code, stderr: new TextDecoder().decode(stderr) };
+}
+
+Deno.test({
+  name: "netcat.ts says if it is its input or output that fails",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const input = await redirected("</");
+    assertMatch(input.stderr, /^Cannot read from stdin: Is a directory.*\n$/);
+    assertEquals(input.code, 1);
+    const output = await redirected("</dev/null >/dev/full");
+    assertMatch(output.stderr, /^Cannot write to stdout: No space left.*\n$/);
+    assertEquals(output.code, 1);
+  },
+});
+
 Deno.test("netcat.ts ends with 1 if it is not allowed the network", async () => {
   await assertFails(
     ["127.0.0.1", "1"],
