@@ -88,7 +88,7 @@ export interface ChatOptions {
   /**
    * The most bytes that a client may be behind the room, which is what is kept
    * in memory for the slowest. At this bound everybody who sends is read no
-   * faster than the client reads; one who so keeps the room waiting for 0.8 s in
+   * faster than the client reads; one who so keeps the room waiting for 0.7 s in
    * all, less a second for each MiB that it reads, is dropped. A watcher of
    * {@linkcode Chat.events} that is so far behind is dropped at once.
    * @default {16777216}
@@ -142,7 +142,7 @@ const CHUNK_COST = 128;
 /** How often the room looks at those it waits for, in milliseconds. */
 const STALL_TICK = 100;
 /** How long the room waits for a client that does not read, in milliseconds. */
-const STALL_LIMIT = 800;
+const STALL_LIMIT = 700;
 /** The bytes a second that a client has to read of a room that waits for it. */
 const FAIR_RATE = 1024 * 1024;
 /** Who has read something for so many milliseconds past is not stuck… */
