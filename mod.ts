@@ -146,7 +146,7 @@ const STALL_LIMIT = 700;
 /** The bytes a second that a client has to read of a room that waits for it. */
 const FAIR_RATE = 1024 * 1024;
 /** Who has read something for so many milliseconds past is not stuck… */
-const MOVING_WITHIN = 500;
+const MOVING_WITHIN = 200;
 /** …and so many of them are not slow by their own fault. */
 const CROWD = 8;
 
@@ -847,7 +847,7 @@ class Trunk {
       );
       const recently = this.now - MOVING_WITHIN;
       const moving = behind.filter(({ movedAt }) => movedAt >= recently).length;
-      const isCrowd = moving >= Math.max(CROWD, behind.length / 4);
+      const isCrowd = moving >= Math.max(CROWD, behind.length / 8);
       const debt = isCrowd ? waited() / 8 : waited();
       for (const client of behind) {
         const isFull = full.has(client);
