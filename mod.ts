@@ -139,6 +139,8 @@ const HANG_UP_TIMEOUT = 1_000;
 const MAX_TURNING_AWAY = 100;
 /** About what a chunk costs each client that is behind it, its bytes apart. */
 const CHUNK_COST = 128;
+/** About what a branch costs that waits for its turn. */
+const BRANCH_COST = 8 * 1024;
 /** How often the room looks at those it waits for, in milliseconds. */
 const STALL_TICK = 100;
 /** How long the room waits for a client that does not read, in milliseconds. */
@@ -813,13 +815,15 @@ class Trunk {
    * a client is then not to blame for the same wait: an eighth of it counts.
    */
   async #room(bytes: number): Promise<void> {
-    // The bytes are shared by all who are behind, but not the queues of chunks:
-    // many small ones for many who do not read would cost more than the bytes.
-    let queued = 0;
-    for (const { passedChunks } of this.#piped) {
-      queued += this.#sentChunks - passedChunks;
+    // The bytes are shared by all who are behind, but not the queues of chunks,
+    // nor the branches that wait for those before them to end: many small ones
+    // for many who do not read would cost more than the bytes.
+    let queues = 0;
+    for (const { passedChunks, branches } of this.#piped) {
+      queues += (this.#sentChunks - passedChunks) * CHUNK_COST;
+      if (branches > 2) queues += branches * BRANCH_COST;
     }
-    if (queued * CHUNK_COST > this.#maxBacklog) bytes = Infinity;
+    if (queues > this.#maxBacklog) bytes = Infinity;
 
     const full = new Set<Client>();
     for (const client of this.#piped) {
@@ -898,6 +902,8 @@ class Client {
   position = 0;
   /** It is done with so many of the trunk's chunks. */
   passedChunks = 0;
+  /** It has so many branches: a new one, and those that it has not read yet. */
+  branches = 0;
   /** When it was last found to read something. */
   movedAt = 0;
   /** How long the room has waited for it, in milliseconds, less what that bought. */
@@ -970,12 +976,16 @@ class Client {
     const output = this.#output ??= this.#clientWriter(trunk);
     // Not cancelled by the pipe, which would wait for the other branch's cancel.
     const options = { preventClose: true, preventCancel: true };
+    this.branches++;
     this.#piped = this.#piped
       .then(() => branch.pipeTo(output, options))
       .catch((reason) => {
         if (reason !== FLUSHED) this.close();
       })
-      .finally(() => void branch.cancel().catch(() => {}));
+      .finally(() => {
+        this.branches--;
+        branch.cancel().catch(() => {});
+      });
   }
 
   /** The seed's clientWriter: writes what the client is owed, and counts it. */

@@ -418,12 +418,11 @@ function plot(results: Results): string {
     x: "clients in the room, of whom up to 10 send as fast as they can",
     y: "deliveries/s",
     caption: [
-      `${cores} cores, ${system}, the load on the same machine`,
-      `Deno ${deno}` + (node ? `, Node ${node.slice(1)}` : "") +
+      `${cores} cores, ${system}, the load on the same machine; Deno ${deno}` +
+      (node ? `, Node ${node.slice(1)}` : "") +
       (go ? `, Go ${go.slice(2)}` : ""),
-      `lines of 64 bytes, medians of ${rounds} rounds`,
-      date,
-    ].join("; "),
+      `lines of 64 bytes, medians of ${rounds} rounds; ${date}`,
+    ],
   });
 }
 

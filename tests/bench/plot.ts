@@ -12,11 +12,12 @@ export interface Labels {
   description: string;
   x: string;
   y: string;
-  caption: string;
+  /** Two lines. */
+  caption: [string, string];
 }
 
 const WIDTH = 720;
-const HEIGHT = 440;
+const HEIGHT = 452;
 const PLOT = { left: 64, right: 696, top: 84, bottom: 356 };
 /** Told apart without colors, too. */
 const MARKERS = [
@@ -136,7 +137,13 @@ ${parts.join("\n")}
 <text transform="translate(18 ${
     (PLOT.top + PLOT.bottom) / 2
   }) rotate(-90)" text-anchor="middle">${escape(labels.y)}</text>
-<text class="caption" x="16" y="${HEIGHT - 14}">${escape(labels.caption)}</text>
+${
+    labels.caption.map((line, i) =>
+      `<text class="caption" x="16" y="${HEIGHT - 28 + 14 * i}">${
+        escape(line)
+      }</text>`
+    ).join("\n")
+  }
 </svg>
 `;
 }
