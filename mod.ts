@@ -838,10 +838,11 @@ class Trunk {
     this.now = performance.now();
     // Not more than a tick, if the process itself was late.
     const waited = () => Math.min(STALL_TICK, performance.now() - this.now);
+    const share = full.size >= CROWD ? 1 / 8 : 1; // of those who do move
     this.#onProgress = (client) => {
       if (!full.has(client) || !this.#hasRoom(client, bytes)) return;
       full.delete(client);
-      client.debt += waited();
+      client.debt += waited() * share;
       if (full.size === 0) resolve();
     };
     const tick = setInterval(async () => {

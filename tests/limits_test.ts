@@ -104,9 +104,12 @@ Deno.test("a client that takes only a little at a time is dropped, however often
 
 Deno.test("when all are slow together, none is dropped", async () => {
   await using chat = new Chat({ maxBacklog: 1 });
-  const handled = enterSlow(chat, 20, 300);
-  const chunk = "x".repeat(60_000); // 0.2 MB a second
-  for (let i = 0; i < 8; i++) await chat.say("bot", chunk);
+  const handled = enterSlow(chat, 20, 100);
+  const chunk = "x".repeat(20_000); // 0.2 MB a second
+  for (let i = 0; i < 24; i++) {
+    await chat.say("bot", chunk);
+    await pause(1); // Else they would go out together.
+  }
   assertEquals(chat.clients.length, 20);
   await Promise.all([chat.close(), handled]);
 });
