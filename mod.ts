@@ -149,8 +149,10 @@ const STALL_LIMIT = 700;
 const FAIR_RATE = 1024 * 1024;
 /** Who has read something for so many milliseconds past is not stuck… */
 const MOVING_WITHIN = 200;
-/** …and so many of them are not slow by their own fault. */
+/** …and so many of them are not slow by their own fault… */
 const CROWD = 8;
+/** …so that they are charged this part of the time that the room waits. */
+const CROWD_SHARE = 1 / 8;
 
 const encoder = new TextEncoder();
 
@@ -812,7 +814,7 @@ class Trunk {
    * those who are waited for, so that ten of them cost no more than one.
    *
    * If many are behind and do move, it is the machine, or its line, that is slow;
-   * a client is then not to blame for the same wait: an eighth of it counts.
+   * a client is then not to blame for the whole wait, but for a part of it.
    */
   async #room(bytes: number): Promise<void> {
     // The bytes are shared by all who are behind, but not the queues of chunks,
@@ -838,7 +840,7 @@ class Trunk {
     this.now = performance.now();
     // Not more than a tick, if the process itself was late.
     const waited = () => Math.min(STALL_TICK, performance.now() - this.now);
-    const share = full.size >= CROWD ? 1 / 8 : 1; // of those who do move
+    const share = full.size >= CROWD ? CROWD_SHARE : 1; // of those who do move
     this.#onProgress = (client) => {
       if (!full.has(client) || !this.#hasRoom(client, bytes)) return;
       full.delete(client);
@@ -853,7 +855,7 @@ class Trunk {
       const recently = this.now - MOVING_WITHIN;
       const moving = behind.filter(({ movedAt }) => movedAt >= recently).length;
       const isCrowd = moving >= Math.max(CROWD, behind.length / 8);
-      const debt = isCrowd ? waited() / 8 : waited();
+      const debt = waited() * (isCrowd ? CROWD_SHARE : 1);
       for (const client of behind) {
         const isFull = full.has(client);
         if (isFull || client.movedAt < this.now) client.debt += debt;

@@ -29,7 +29,7 @@ async function readUntil(client: TestClient, lines: string[]): Promise<void> {
 
 const pause = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
 
-/** Lets clients in that take each chunk in so many milliseconds, or never. */
+/** Lets clients in that take so many milliseconds for each chunk. */
 function enterSlow(chat: Chat, clients: number, ms: number): Promise<unknown> {
   return Promise.all(Array.from({ length: clients }, async () => {
     await using client = new MemoryClient();

@@ -21,7 +21,7 @@ import { SAFETY } from "./safety.ts";
 const PLOT = "docs/deliveries.svg";
 const ROOT = new URL("../../", import.meta.url);
 
-export interface Results {
+interface Results {
   date: string;
   machine: { cores: number; system: string; deno: string } & Versions;
   rounds: number;
@@ -268,7 +268,7 @@ async function measureRow(
 }
 
 /** The median of what was measured, if it was. */
-export function median(metric: Metric, runs: Run[]): number | undefined {
+function median(metric: Metric, runs: Run[]): number | undefined {
   const values = runs.flatMap(({ figures, base = figures }) => {
     if (!figures || !base || isPart(metric, figures)) return [];
     return metric.of(figures, base) ?? [];
@@ -305,7 +305,7 @@ function ratio(metric: Metric, runs: Run[], peer: string): string {
   return `${format(metric.less ? theirs / ours : ours / theirs)} ×`;
 }
 
-export function table({ runs }: Pick<Results, "runs">): string {
+function table({ runs }: Pick<Results, "runs">): string {
   const columns = ["this", "node", "go"];
   const lines = [["row", "what", ...columns, "to node", "to go"]];
   for (const [name, { metrics }] of Object.entries({ ...ROWS, ...PLOT_ROWS })) {

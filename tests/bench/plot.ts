@@ -48,7 +48,7 @@ text { font: 13px system-ui, sans-serif; fill: #57606a }
 }`;
 
 /** Maps `from`…`to` on pixels, a factor of 10 always as far. */
-export function logScale(
+function logScale(
   [from, to]: [number, number],
   [start, end]: [number, number],
 ): (value: number) => number {
