@@ -46,22 +46,35 @@ import { setImmediate, setTimeout as delay } from "node:timers/promises";
 /** The languages in which the room speaks: English, and the seed's Chinese. */
 export type Lang = "en" | "zh";
 
-/** What happens in the room, as {@linkcode Chat.events} tells it. */
+/**
+ * What happens in the room, as {@linkcode Chat.events} tells it. Private messages
+ * are nobody else's business, and are not told.
+ */
 export type ChatEvent =
-  | {
-    /** A client has entered or left the room. */
-    type: "joined" | "left";
-    /** The client's name, `HOST:PORT`. */
+  & {
+    /** When it happened. */
+    time: Date;
+    /** Whose doing it was, by name: `HOST:PORT`, or what the client chose. */
     who: string;
   }
-  | {
-    /** Somebody has said a line. */
-    type: "message";
-    /** The speaker's name, `HOST:PORT` for clients. */
-    who: string;
-    /** The line, without its end. */
-    text: string;
-  };
+  & (
+    | {
+      /** A client has entered or left the room. */
+      type: "joined" | "left";
+    }
+    | {
+      /** A client has taken another name. */
+      type: "renamed";
+      /** The new one. */
+      name: string;
+    }
+    | {
+      /** Somebody has said a line, or has done something (`/me`). */
+      type: "message" | "action";
+      /** The line, without its end. */
+      text: string;
+    }
+  );
 
 /**
  * What a chat needs of a connection: in-memory streams with an address will do.
@@ -77,6 +90,12 @@ export interface Connection {
   readonly writable: WritableStream<Uint8Array>;
   /** Where the client is. Its name in the room is made of it. */
   readonly remoteAddr: Deno.Addr | { hostname: string; port: number };
+}
+
+/** Options of {@linkcode Chat.events}. */
+export interface EventsOptions {
+  /** Whether to tell what is said and done, not only who comes and goes. @default {true} */
+  messages?: boolean;
 }
 
 /** Options of a {@linkcode Chat}. */
@@ -104,12 +123,23 @@ export interface ChatOptions {
   maxPerAddress?: number;
   /** The milliseconds after which a silent client has to go; 0 for never. @default {0} */
   idle?: number;
+  /** Lines that begin with a slash are commands, `/help` among them. @default {true} */
+  commands?: boolean;
+  /**
+   * The lines last said that a newcomer is told after its welcome, as far as they
+   * fit in 64 KiB. @default {0}
+   */
+  history?: number;
+  /** What a newcomer is told after its welcome, a line or several. @default {""} */
+  motd?: string;
   /**
    * Is given what an operator may want to know: failed accepts, and clients
    * that are dropped because they do not read. Nothing is logged without it.
    */
   log?: (message: string) => void;
 }
+
+type Options = Required<Omit<ChatOptions, "signal">>;
 
 /** What a {@linkcode Chat} does where an option is not given. */
 export const DEFAULTS: Readonly<Required<Omit<ChatOptions, "signal">>> = {
@@ -120,9 +150,20 @@ export const DEFAULTS: Readonly<Required<Omit<ChatOptions, "signal">>> = {
   maxClients: 10_000,
   maxPerAddress: 0,
   idle: 0,
+  commands: true,
+  history: 0,
+  motd: "",
   log: () => {},
 };
 
+/** The most bytes of the history. They fit in what the system buffers for a socket. */
+const MAX_HISTORY = 64 * 1024;
+/** A client that has more bytes to read of what it alone is told, gets no private messages. */
+const MAX_UNTOLD = 64 * 1024;
+/** `/who` lists no more clients. */
+const MAX_LISTED = 100;
+/** Who takes so many milliseconds to say something is a person, and may need help. */
+const PERSON_TYPES_AFTER = 2_000;
 /** The least and the most bytes that are read of a client at once. */
 const READ_SIZE = { least: 512, most: 16 * 1024 };
 /** The broadcaster takes no further event into a chunk of this many bytes. */
@@ -185,7 +226,7 @@ const encoder = new TextEncoder();
  * ```
  */
 export class Chat implements AsyncDisposable {
-  readonly #options: Required<Omit<ChatOptions, "signal">>;
+  readonly #options: Options;
   readonly #texts: Texts;
   readonly #broadcaster: Broadcaster;
   /** Every connection in hand, in the room or not, with the handling of it. */
@@ -269,12 +310,15 @@ export class Chat implements AsyncDisposable {
   }
 
   async #converse(client: Client): Promise<void> {
-    const { who } = client;
     await this.#broadcaster.send({ type: "entering", client });
+    const toEvents = this.#options.commands ? withCommands : asMessage;
     try {
       for await (const lines of this.#lines(client)) {
-        if (client.hasLeft) continue; // It was told to go.
-        await this.#broadcaster.send({ type: "message", who, lines, client });
+        for (const event of toEvents(client, lines)) {
+          if (client.hasLeft) break; // It was told to go.
+          await this.#broadcaster.send(event);
+          await client.told; // Who does not read answers is not read.
+        }
       }
     } catch {
       // The seed ignores input.Err() here, too.
@@ -288,12 +332,12 @@ export class Chat implements AsyncDisposable {
   #lines(client: Client): AsyncIterable<string[]> {
     const { maxLine, rate, idle } = this.#options;
     const chunks = client.chunks(idle, () => {
-      client.tell(this.#texts.idle);
+      answer(client, this.#texts.idle);
       void this.#broadcaster.send({ type: "leaving", client });
     });
     const lines = splitLines(chunks, {
       maxLine,
-      onTooLong: () => client.tell(this.#texts.tooLong(maxLine)),
+      onTooLong: () => answer(client, this.#texts.tooLong(maxLine)),
     });
     return rate > 0 ? pace(lines, rate, client, this.#ending.signal) : lines;
   }
@@ -315,7 +359,7 @@ export class Chat implements AsyncDisposable {
 
   /** The names of those who are in the room, in the order they came. */
   get clients(): string[] {
-    return this.#broadcaster.clients;
+    return this.#broadcaster.members.map(({ who }) => who);
   }
 
   /**
@@ -332,14 +376,14 @@ export class Chat implements AsyncDisposable {
    * }
    * ```
    */
-  events(): ReadableStream<ChatEvent> {
-    return this.#broadcaster.watch();
+  events({ messages = true }: EventsOptions = {}): ReadableStream<ChatEvent> {
+    return this.#broadcaster.watch(messages);
   }
 
   /**
    * Says something in the room, as if a client of that name had sent it.
    *
-   * @param who The speaker's name.
+   * @param who The speaker's name. Clients may take the same.
    * @param text One line, or several.
    * @returns When the room has taken it; a full room takes its time.
    * @throws {Error} If the chat has ended.
@@ -348,7 +392,7 @@ export class Chat implements AsyncDisposable {
     if (this.#closed) throw new Error("Cannot speak: the chat has ended");
     await this.#broadcaster.send({
       type: "message",
-      who: printableName(who),
+      speaker: { who: printableName(who) },
       lines: printable(text).split("\n"),
     });
   }
@@ -544,28 +588,56 @@ function printableName(text: string): string {
 /** What passes the broadcaster: what the seed has three channels for, and the end. */
 type RoomEvent =
   | { type: "entering" | "leaving"; client: Client }
-  | { type: "message"; who: string; lines: string[]; client?: Client }
+  | { type: "message"; speaker: Client | { who: string }; lines: string[] }
+  | { type: "command"; client: Client; line: string }
   | { type: "closing" };
+
+type WithoutTime<Event> = Event extends unknown ? Omit<Event, "time"> : never;
+
+/** What a client says, where nothing is a command. */
+function* asMessage(speaker: Client, lines: string[]): Generator<RoomEvent> {
+  yield { type: "message", speaker, lines };
+}
+
+/** What a client says, and its commands, in their order. */
+function* withCommands(client: Client, lines: string[]): Generator<RoomEvent> {
+  const isCommand = (line: string) => line.startsWith("/");
+  if (!lines.some(isCommand)) return yield* asMessage(client, lines);
+  let said: string[] = [];
+  for (const line of lines) {
+    if (!isCommand(line)) said.push(line);
+    else if (line.startsWith("//")) said.push(line.slice(1));
+    else {
+      if (said.length > 0) yield* asMessage(client, said);
+      said = [];
+      yield { type: "command", client, line };
+    }
+  }
+  if (said.length > 0) yield* asMessage(client, said);
+}
 
 /** The room: the only owner of the client set, and of those who watch. */
 class Broadcaster {
-  readonly #texts: Texts;
-  readonly #maxBacklog: number;
+  readonly texts: Texts;
+  readonly #options: Options;
+  readonly #history: History;
   readonly #clients = new Set<Client>();
-  readonly #watchers = new Set<ReadableStreamDefaultController<ChatEvent>>();
+  /** Those who watch, and whether they want to know what is said, too. */
+  readonly #watchers = new Map<
+    ReadableStreamDefaultController<ChatEvent>,
+    boolean
+  >();
   readonly #trunk: Trunk;
   readonly #running: Promise<void>;
   #events!: ReadableStreamDefaultController<RoomEvent & { taken(): void }>;
   #closed = false;
 
-  constructor(
-    texts: Texts,
-    { maxBacklog, log }: Required<Pick<ChatOptions, "maxBacklog" | "log">>,
-  ) {
-    this.#texts = texts;
-    this.#maxBacklog = maxBacklog;
-    this.#trunk = new Trunk(maxBacklog, (client) => {
-      log(`Dropped ${client.who}: it does not read`);
+  constructor(texts: Texts, options: Options) {
+    this.texts = texts;
+    this.#options = options;
+    this.#history = new History(options.history);
+    this.#trunk = new Trunk(options.maxBacklog, (client) => {
+      options.log(`Dropped ${client.who}: it does not read`);
       client.close();
     });
     this.#running = this.#run(
@@ -588,38 +660,30 @@ class Broadcaster {
   async #run(
     events: AsyncIterable<RoomEvent & { taken(): void }>,
   ): Promise<void> {
-    const { welcome, online, offline, closing } = this.#texts;
     for await (const event of events) {
       switch (event.type) {
         case "entering": {
-          const { client } = event;
-          client.tell(welcome(client.who));
-          this.#trunk.write(online(client.who));
-          this.#trunk.enter(client);
-          this.#clients.add(client);
-          this.#notify({ type: "joined", who: client.who });
+          this.#enter(event.client);
           break;
         }
         case "message": {
-          const { client, who, lines } = event;
-          if (client && !this.#clients.has(client)) break; // It has left.
-          this.#trunk.write(`${who}: ${lines.join(`\n${who}: `)}`);
-          if (this.#watchers.size === 0) break;
-          for (const text of lines) {
-            this.#notify({ type: "message", who, text });
-          }
+          const { speaker, lines } = event;
+          if (speaker instanceof Client && !this.#clients.has(speaker)) break;
+          this.say("message", speaker.who, lines);
+          if (speaker instanceof Client) this.#offerHelp(speaker);
+          break;
+        }
+        case "command": {
+          const { client, line } = event;
+          if (this.#clients.has(client)) runCommand(this, client, line);
           break;
         }
         case "leaving": {
-          const { client } = event;
-          if (!this.#clients.delete(client)) break; // It was told to go.
-          this.#trunk.leave(client);
-          this.#trunk.write(offline(client.who));
-          this.#notify({ type: "left", who: client.who });
+          this.leave(event.client);
           break;
         }
         case "closing": {
-          this.#trunk.write(closing);
+          this.#trunk.write(this.texts.closing);
           for (const client of this.#clients) {
             this.#trunk.leave(client);
             this.#notify({ type: "left", who: client.who });
@@ -656,6 +720,52 @@ class Broadcaster {
     if (sweep > LONG_SWEEP) await delay(sweep / 2);
   }
 
+  #enter(client: Client): void {
+    const { welcome, online } = this.texts;
+    const { motd } = this.#options;
+    const greeting = [welcome(client.who)];
+    if (motd !== "") greeting.push(asAnswer(printable(motd)));
+    // What is said from here on comes by the trunk: nothing twice, and no gap.
+    client.tell([...greeting, ...this.#history].join("\n"));
+    this.#trunk.write(online(client.who));
+    this.#trunk.enter(client);
+    client.since = Date.now();
+    this.#clients.add(client);
+    this.#notify({ type: "joined", who: client.who });
+  }
+
+  /** Tells a person that has said its first line where to find help. */
+  #offerHelp(client: Client): void {
+    if (client.hasSpoken) return;
+    client.hasSpoken = true;
+    const isPerson = Date.now() - client.since > PERSON_TYPES_AFTER;
+    if (isPerson && this.#options.commands) answer(client, this.texts.hint);
+  }
+
+  /** Says lines to all. */
+  say(type: "message" | "action", who: string, lines: string[]): void {
+    const start = type === "message" ? `${who}: ` : `* ${who} `;
+    this.#trunk.write(start + lines.join("\n" + start));
+    this.#history.add(start, lines);
+    if (!this.#watchers.values().some((messages) => messages)) return;
+    for (const text of lines) this.#notify({ type, who, text });
+  }
+
+  /** Gives a client another name, and tells all. */
+  rename(client: Client, name: string): void {
+    this.#trunk.write(this.texts.renamed(client.who, name));
+    this.#notify({ type: "renamed", who: client.who, name });
+    client.call(name);
+  }
+
+  /** Has a client leave, if it is here, and tells the others. */
+  leave(client: Client): void {
+    if (!this.#clients.delete(client)) return; // It was told to go.
+    this.#trunk.leave(client);
+    this.#trunk.write(this.texts.offline(client.who));
+    this.#notify({ type: "left", who: client.who });
+  }
+
   /** Has all leave, without waiting any more for those who read slowly. */
   end(): Promise<void> {
     this.#trunk.end();
@@ -667,32 +777,41 @@ class Broadcaster {
     this.#events.close();
     await this.#running;
     this.#closed = true;
-    for (const watcher of this.#watchers) watcher.close();
+    for (const watcher of this.#watchers.keys()) watcher.close();
     this.#watchers.clear();
   }
 
-  get clients(): string[] {
-    return Array.from(this.#clients, ({ who }) => who);
+  /** Those who are here, in the order they came. */
+  get members(): Client[] {
+    return [...this.#clients];
   }
 
-  watch(): ReadableStream<ChatEvent> {
+  /** Who has that name, or one that looks like it. */
+  find(name: string): Client | undefined {
+    const key = nameKey(name);
+    return this.members.find((client) => client.key === key);
+  }
+
+  watch(messages: boolean): ReadableStream<ChatEvent> {
     let watcher: ReadableStreamDefaultController<ChatEvent>;
     return new ReadableStream({
       start: (controller) => {
         watcher = controller;
         if (this.#closed) watcher.close();
-        else this.#watchers.add(watcher);
+        else this.#watchers.set(watcher, messages);
       },
       cancel: () => void this.#watchers.delete(watcher),
     }, {
-      highWaterMark: this.#maxBacklog,
-      size: (event) => 64 + (event.type === "message" ? event.text.length : 0),
+      highWaterMark: this.#options.maxBacklog,
+      size: (event) => 64 + ("text" in event ? event.text.length : 0),
     });
   }
 
-  #notify(event: ChatEvent): void {
-    for (const watcher of this.#watchers) {
-      if (watcher.desiredSize! > 0) watcher.enqueue(event);
+  #notify(event: WithoutTime<ChatEvent>): void {
+    const timed = { time: new Date(), ...event };
+    for (const [watcher, messages] of this.#watchers) {
+      if (!messages && "text" in event) continue;
+      if (watcher.desiredSize! > 0) watcher.enqueue(timed);
       else {
         this.#watchers.delete(watcher);
         watcher.error(new Error("Cannot watch on: the watcher fell behind"));
@@ -909,8 +1028,16 @@ const FLUSHED = new Error("all is written");
 
 /** A connection, and what is known of it. It alone reads, writes and closes it. */
 class Client {
-  /** The client's name in the room. */
-  readonly who: string;
+  /** The client's name in the room: its address, until it takes another. */
+  who!: string;
+  /** What its name has in common with all that look like it. */
+  key!: string;
+  /** When it came, in milliseconds since 1970. */
+  since = 0;
+  /** It has said something. */
+  hasSpoken = false;
+  /** So many bytes are on their way that it alone is told. */
+  untold = 0;
   /** The host it comes from; empty where there is none. */
   readonly address: string;
   /** It was turned away at the door. */
@@ -948,10 +1075,10 @@ class Client {
       // On a port for both, an IPv4 client has an IPv6 address.
       this.address = printableName(remoteAddr.hostname)
         .replace(/^::ffff:(?=\d+\.)/, "");
-      this.who = formatAddress(this.address, remoteAddr.port);
+      this.call(formatAddress(this.address, remoteAddr.port));
     } else {
       this.address = "";
-      this.who = `${remoteAddr.transport}:${serial}`;
+      this.call(`${remoteAddr.transport}:${serial}`);
     }
     this.#socket = "closeWrite" in conn
       ? conn as Connection & Socket
@@ -963,6 +1090,12 @@ class Client {
     } catch {
       // It hung up already, as reading it will tell.
     }
+  }
+
+  /** Gives it a name. */
+  call(name: string): void {
+    this.who = name;
+    this.key = nameKey(name);
   }
 
   /**
@@ -1039,13 +1172,21 @@ class Client {
 
   /** Writes a line to this client alone, between those of the room. */
   tell(line: string): Promise<void> {
+    const bytes = encoder.encode(line + "\n");
+    this.untold += bytes.length;
     const telling = Promise.allSettled([this.#telling, this.#delivering])
-      .then(() => this.#write(encoder.encode(line + "\n"), () => {}))
+      .then(() => this.#write(bytes, () => {}))
       .catch(() => this.close())
       .finally(() => {
+        this.untold -= bytes.length;
         if (this.#telling === telling) this.#telling = undefined;
       });
     return this.#telling = telling;
+  }
+
+  /** Resolves when it has been told all so far, or can no longer be. */
+  get told(): Promise<void> | undefined {
+    return this.#telling;
   }
 
   /** Writes all, and has counted what the system takes at a time. */
@@ -1169,6 +1310,174 @@ class StreamSocket implements Socket {
   }
 }
 
+// Beside the way of a line: the commands, names, and what was said.
+
+/** What a client may ask of the room; `argument` is what follows the command. */
+type Command = (room: Broadcaster, client: Client, argument: string) => void;
+
+const COMMANDS: Record<string, Command> = {
+  help: (room, client) => answer(client, room.texts.help),
+
+  nick(room, client, argument) {
+    const { texts } = room;
+    if (argument === "") return answer(client, usage(texts, "nick"));
+    const name = argument.normalize("NFKC");
+    if (!isName(name)) return answer(client, texts.notAName);
+    const other = room.find(name);
+    if (other !== undefined && other !== client) {
+      return answer(client, texts.taken(name, other.who));
+    }
+    if (name !== client.who) room.rename(client, name);
+  },
+
+  who(room, client) {
+    const { members, texts } = room;
+    const lines = [texts.here(members.length)];
+    for (const { who, since } of members.slice(0, MAX_LISTED)) {
+      lines.push(texts.since(who, formatTime(since)));
+    }
+    if (members.length > MAX_LISTED) lines.push("…");
+    answer(client, lines.join("\n"));
+  },
+
+  msg(room, client, argument) {
+    const { texts } = room;
+    const [, name, text] = /^(\S+)\s+(.+)$/.exec(argument) ?? [];
+    if (name === undefined) return answer(client, usage(texts, "msg"));
+    const other = room.find(name);
+    if (other === undefined) return answer(client, texts.nobody(shorten(name)));
+    if (other.untold > MAX_UNTOLD) return answer(client, texts.deaf(other.who));
+    other.tell(texts.privately(client.who, text));
+    client.tell(texts.toldPrivately(other.who, text));
+  },
+
+  me(room, client, argument) {
+    if (argument === "") return answer(client, usage(room.texts, "me"));
+    room.say("action", client.who, [argument]);
+  },
+
+  quit(room, client, argument) {
+    if (argument !== "") room.say("message", client.who, [argument]);
+    room.leave(client);
+  },
+};
+
+/** How a command is used: its line in the help. */
+function usage({ usage, help }: Texts, command: string): string {
+  const lines = help.split("\n");
+  return `${usage}: ${lines.find((line) => line.startsWith(`/${command} `))}`;
+}
+
+function runCommand(room: Broadcaster, client: Client, line: string): void {
+  const [, name, argument] = /^\/(\S*)\s*(.*?)\s*$/.exec(line)!;
+  const command = name.toLowerCase();
+  if (Object.hasOwn(COMMANDS, command)) {
+    COMMANDS[command](room, client, argument);
+  } else answer(client, room.texts.unknown(shorten(`/${name}`)));
+}
+
+/** Tells a client what no other client can make it see: who speaks has a name. */
+function answer(client: Client, text: string): Promise<void> {
+  return client.tell(asAnswer(text));
+}
+
+function asAnswer(text: string): string {
+  return "-- " + text.replaceAll("\n", "\n-- ");
+}
+
+/** The scripts whose letters look like those of another one's. */
+const LOOKALIKE_SCRIPTS = [
+  "Latin",
+  "Greek",
+  "Cyrillic",
+  "Armenian",
+  "Cherokee",
+  "Coptic",
+  "Lisu",
+].map((script) => new RegExp(`\\p{Script=${script}}`, "u"));
+
+/**
+ * Whether clients may be called so: up to 32 letters, digits, `_`, `-` and `.` of
+ * any script, with a letter among them and none that cannot be seen; beginning
+ * like neither an answer nor a number, and not like an address. Letters of
+ * scripts that look alike do not stand together.
+ */
+function isName(name: string): boolean {
+  return /^[\p{L}\p{Nd}][\p{L}\p{M}\p{Nd}_.-]{0,31}$/u.test(name) &&
+    /\p{L}/u.test(name) &&
+    !/\p{Default_Ignorable_Code_Point}|\p{M}{3}|^\d+\.\d|^localhost$/iu
+      .test(name) &&
+    LOOKALIKE_SCRIPTS.filter((script) => script.test(name)).length <= 1;
+}
+
+/** What looks like a letter or, in capitals, like its capital. */
+const LOOKALIKES = new Map(
+  Object.entries({
+    a: "ɑаα",
+    b: "вβ",
+    c: "с",
+    d: "ԁ",
+    e: "еε",
+    g: "ɡ",
+    h: "нһ",
+    j: "ј",
+    k: "кκ",
+    l: "1iіι",
+    m: "мμ",
+    o: "0оο",
+    p: "рρ",
+    q: "ԛ",
+    s: "ѕ",
+    t: "тτ",
+    u: "υ",
+    v: "ν",
+    w: "ԝ",
+    x: "хχ",
+    y: "у",
+  }).flatMap(([letter, others]) =>
+    Array.from(others, (other): [string, string] => [other, letter])
+  ),
+);
+
+/** What names have in common that look alike: two clients cannot share it. */
+function nameKey(name: string): string {
+  const folded = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "")
+    .toUpperCase().toLowerCase();
+  return Array.from(folded, (letter) => LOOKALIKES.get(letter) ?? letter)
+    .join("");
+}
+
+/** The lines last said, so many at most, and no more than fit in `MAX_HISTORY`. */
+class History {
+  readonly #limit: number;
+  readonly #lines: { text: string; bytes: number }[] = [];
+  #bytes = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  /** Adds lines; each begins with `start`. */
+  add(start: string, lines: string[]): void {
+    if (this.#limit === 0) return;
+    for (const line of lines.slice(-this.#limit)) {
+      const text = start + line;
+      const bytes = encoder.encode(text).length + 1;
+      this.#lines.push({ text, bytes });
+      this.#bytes += bytes;
+    }
+    let surplus = 0;
+    while (
+      this.#lines.length - surplus > this.#limit || this.#bytes > MAX_HISTORY
+    ) this.#bytes -= this.#lines[surplus++].bytes;
+    this.#lines.splice(0, surplus);
+  }
+
+  *[Symbol.iterator](): Generator<string> {
+    for (const { text } of this.#lines) yield text;
+  }
+}
+
 // The words, and what else is at hand.
 
 /** What the room itself says. */
@@ -1176,6 +1485,19 @@ interface Texts {
   welcome(who: string): string;
   online(who: string): string;
   offline(who: string): string;
+  renamed(who: string, name: string): string;
+  privately(who: string, text: string): string;
+  toldPrivately(who: string, text: string): string;
+  hint: string;
+  help: string;
+  unknown(command: string): string;
+  usage: string;
+  notAName: string;
+  taken(name: string, who: string): string;
+  here(count: number): string;
+  since(who: string, time: string): string;
+  nobody(name: string): string;
+  deaf(who: string): string;
   tooLong(maxLine: number): string;
   idle: string;
   full: string;
@@ -1188,6 +1510,26 @@ const TEXTS: Record<Lang, Texts> = {
     welcome: (who) => `Welcome ${who}`,
     online: (who) => `${who} is online`,
     offline: (who) => `${who} is offline`,
+    renamed: (who, name) => `${who} is now known as ${name}`,
+    privately: (who, text) => `${who} (private): ${text}`,
+    toldPrivately: (who, text) => `(private) → ${who}: ${text}`,
+    hint: "/nick NAME gives you a name, /help lists all commands",
+    help: `/nick NAME      take a name
+/who            who is here, and since when
+/msg NAME TEXT  tell only one
+/me TEXT        say what you do
+/quit [TEXT]    leave
+//TEXT          say /TEXT
+/help           this list`,
+    unknown: (command) => `Unknown command ${command}: /help lists them all`,
+    usage: "Usage",
+    notAName: "A name is 1 to 32 letters, digits, _, - or . of one script, " +
+      "begins with a letter or digit, and does not look like an address",
+    taken: (name, who) => `${name} is taken, or looks like it: ${who} is here`,
+    here: (count) => `${count} here:`,
+    since: (who, time) => `${who}, since ${time}`,
+    nobody: (name) => `Nobody here is called ${name}`,
+    deaf: (who) => `Not sent: ${who} does not read`,
     tooLong: (maxLine) => `Not sent: the line is longer than ${maxLine} bytes`,
     idle: "Goodbye: you were silent for too long",
     full: "Cannot enter: the room is full",
@@ -1198,6 +1540,26 @@ const TEXTS: Record<Lang, Texts> = {
     welcome: (who) => `欢迎 ${who}`,
     online: (who) => `${who} 上线`,
     offline: (who) => `${who} 下线`,
+    renamed: (who, name) => `${who} 改名为 ${name}`,
+    privately: (who, text) => `${who} (私聊): ${text}`,
+    toldPrivately: (who, text) => `(私聊) → ${who}: ${text}`,
+    hint: "用 /nick 名字 给自己取名,用 /help 查看所有命令",
+    help: `/nick 名字       取一个名字
+/who             谁在这里,从何时起
+/msg 名字 内容   只对一个人说
+/me 内容         说你在做什么
+/quit [内容]     离开
+//内容           说出 /内容
+/help            查看这些命令`,
+    unknown: (command) => `没有命令 ${command}:用 /help 查看所有命令`,
+    usage: "用法",
+    notAName: "名字由 1 到 32 个同一种文字的字母、数字、_、- 或 . 组成," +
+      "以字母或数字开头,并且不能像一个地址",
+    taken: (name, who) => `${name} 已被占用,或与 ${who} 太相似`,
+    here: (count) => `这里有 ${count} 人:`,
+    since: (who, time) => `${who},自 ${time}`,
+    nobody: (name) => `这里没有人叫 ${name}`,
+    deaf: (who) => `未发送:${who} 没有在接收`,
     tooLong: (maxLine) => `未发送:这一行超过 ${maxLine} 字节`,
     idle: "再见:您太久没有说话",
     full: "无法进入:聊天室已满",
@@ -1223,6 +1585,16 @@ export function formatAddress(hostname: string, port: number): string {
   return /^[^[].*:/.test(hostname)
     ? `[${hostname}]:${port}`
     : `${hostname}:${port}`;
+}
+
+/** A time as people read it, to the minute. */
+function formatTime(milliseconds: number): string {
+  return new Date(milliseconds).toISOString().replace(/T(.{5}).*/, " $1 UTC");
+}
+
+/** What was given, not longer than a line should be. */
+function shorten(text: string): string {
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
 }
 
 function concat(chunks: Uint8Array[], length: number): Uint8Array {

@@ -18,7 +18,13 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import config from "./deno.json" with { type: "json" };
-import { Chat, type ChatOptions, DEFAULTS, formatAddress } from "./mod.ts";
+import {
+  Chat,
+  type ChatEvent,
+  type ChatOptions,
+  DEFAULTS,
+  formatAddress,
+} from "./mod.ts";
 
 /** The options that take a number: the least, the most, and the default. */
 const NUMBERS = {
@@ -33,23 +39,26 @@ const NUMBERS = {
     default: DEFAULTS.maxPerAddress,
   },
   idle: { min: 0, max: 2_000_000, default: DEFAULTS.idle / 1000 },
+  history: { min: 0, max: 10_000, default: DEFAULTS.history },
 };
 
 class UsageError extends Error {}
 
 /** What the arguments ask for: a server, or only to be told something. */
 type Command =
-  | { hostname: string; port: number; options: ChatOptions }
+  | { hostname: string; port: number; options: ChatOptions; log: LogOptions }
   | { print: string };
 
 function parseCommand(args: string[]): Command {
   const flags = parseArgs(args, {
-    boolean: ["help", "version"],
-    string: ["hostname", "lang", ...Object.keys(NUMBERS)],
+    boolean: ["help", "version", "no-commands", "log-messages"],
+    string: ["hostname", "lang", "motd", "log", ...Object.keys(NUMBERS)],
     alias: { help: "h", version: "V", port: "p" },
     default: {
       hostname: "localhost",
       lang: navigator.language.startsWith("zh") ? "zh" : "en",
+      motd: DEFAULTS.motd,
+      log: "off",
     },
     unknown,
   });
@@ -57,7 +66,7 @@ function parseCommand(args: string[]): Command {
   if (flags.version) return { print: `chat-server ${config.version}` };
 
   if (flags._.length > 0) unknown(String(flags._[0])); // What follows a "--".
-  const { hostname, lang } = flags;
+  const { hostname, lang, motd, log } = flags;
   if (!/^\S+$/.test(hostname)) {
     throw new UsageError(
       `Invalid --hostname ${quote(hostname)}: it takes a name or an address`,
@@ -65,6 +74,11 @@ function parseCommand(args: string[]): Command {
   }
   if (lang !== "en" && lang !== "zh") {
     throw new UsageError(`Invalid --lang ${quote(lang)}: it takes en or zh`);
+  }
+  if (log !== "off" && log !== "text" && log !== "json") {
+    throw new UsageError(
+      `Invalid --log ${quote(log)}: it takes off, text or json`,
+    );
   }
   const number = (name: keyof typeof NUMBERS): number => {
     const { min, max, default: fallback } = NUMBERS[name];
@@ -89,8 +103,11 @@ function parseCommand(args: string[]): Command {
       maxClients: number("max-clients"),
       maxPerAddress: number("max-per-address"),
       idle: number("idle") * 1000,
-      log: (message) => console.error(message),
+      commands: !flags["no-commands"],
+      history: number("history"),
+      motd,
     },
+    log: { format: log, messages: flags["log-messages"] },
   };
 }
 
@@ -115,6 +132,45 @@ function terminationSignal(): AbortSignal {
     });
   }
   return controller.signal;
+}
+
+/** What is logged, and how. */
+interface LogOptions {
+  /** Where it is `off`, only failures are logged. */
+  format: "off" | "text" | "json";
+  /** Whether what is said is logged, too. */
+  messages: boolean;
+}
+
+/** Logs what happens in the room, a line an event, until the chat ends. */
+async function logEvents(
+  chat: Chat,
+  { format, messages }: LogOptions,
+): Promise<void> {
+  if (format === "off") return;
+  try {
+    for await (const event of chat.events({ messages })) log(event, format);
+  } catch (error) {
+    logFailure(`Some events are not logged: ${explain(error)}`, format);
+    return logEvents(chat, { format, messages });
+  }
+}
+
+function logFailure(message: string, format: LogOptions["format"]): void {
+  if (format === "off") console.error(message);
+  else log({ time: new Date(), type: "failure", message }, format);
+}
+
+function log(
+  event: ChatEvent | { time: Date; type: "failure"; message: string },
+  format: LogOptions["format"],
+): void {
+  const { time, type, ...rest } = event;
+  console.error(
+    format === "json"
+      ? JSON.stringify(event)
+      : [time.toISOString(), type, ...Object.values(rest)].join(" "),
+  );
 }
 
 /** Why a port cannot be listened on, for people. */
@@ -147,6 +203,11 @@ Usage: deno run -N server.ts [options]
   --max-clients N        clients at a time (${DEFAULTS.maxClients})
   --max-per-address N    clients of one address, 0 for any (${DEFAULTS.maxPerAddress})
   --idle SECONDS         silence before a client has to go, 0 for ever (${DEFAULTS.idle})
+  --no-commands          every line is text: no /help, no names
+  --history N            lines last said that a newcomer is told (${DEFAULTS.history})
+  --motd TEXT            what a newcomer is told
+  --log off|text|json    log who comes and goes; failures always are (off)
+  --log-messages         log what is said, too
   -h, --help             print this
   -V, --version          print the version`;
 
@@ -156,7 +217,7 @@ async function main(args: string[]): Promise<number> {
     console.log(command.print);
     return 0;
   }
-  const { hostname, port, options } = command;
+  const { hostname, port, options, log } = command;
   let listener: Deno.TcpListener;
   try {
     listener = Deno.listen({ hostname, port });
@@ -166,10 +227,17 @@ async function main(args: string[]): Promise<number> {
     return 1;
   }
   const { addr } = listener;
-  await using chat = new Chat({ ...options, signal: terminationSignal() });
+  await using chat = new Chat({
+    ...options,
+    signal: terminationSignal(),
+    log: (message) => logFailure(message, log.format),
+  });
+  const logged = logEvents(chat, log);
   const served = chat.serve(listener);
   console.log(`Listening on ${formatAddress(addr.hostname, addr.port)}`);
   await served;
+  await chat.close();
+  await logged;
   return 0;
 }
 

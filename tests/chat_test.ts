@@ -154,6 +154,7 @@ Deno.test("the room speaks the seed's words with lang zh", async () => {
 Deno.test("events tell who joined, spoke and left", async () => {
   const events: ChatEvent[] = [];
   let who = "";
+  const start = Date.now();
   {
     await using room = openChat();
     const watching = (async () => {
@@ -167,7 +168,10 @@ Deno.test("events tell who joined, spoke and left", async () => {
     await room.chat.close();
     await watching;
   }
-  assertEquals(events, [
+  const times = events.map(({ time }) => time.getTime());
+  assertEquals(times, times.toSorted());
+  assert(start <= times[0] && times.at(-1)! <= Date.now());
+  assertEquals(events.map(({ time: _, ...event }) => event), [
     { type: "joined", who },
     { type: "message", who, text: "one" },
     { type: "message", who, text: "two" },
@@ -181,11 +185,15 @@ Deno.test("events can be watched by several, each until it has enough", async ()
   const second = chat.events().values();
   await chat.say("bot", "one");
   const one = { type: "message", who: "bot", text: "one" } as const;
-  assertEquals((await first.next()).value, one);
-  assertEquals((await second.next()).value, one);
+  const next = async (watcher: typeof first) => {
+    const { time: _, ...event } = (await watcher.next()).value!;
+    return event;
+  };
+  assertEquals(await next(first), one);
+  assertEquals(await next(second), one);
   await first.return!();
   await chat.say("bot", "two");
-  assertEquals((await second.next()).value, { ...one, text: "two" });
+  assertEquals(await next(second), { ...one, text: "two" });
   await chat.close();
   assertEquals((await second.next()).done, true);
 });

@@ -153,7 +153,10 @@ Deno.test("a line that is too long is told to its sender alone", async () => {
   await using bob = await TestClient.join(room.addr);
   await using ann = await TestClient.join(room.addr);
   await ann.send("12345678901\n");
-  assertEquals(await ann.line(), "Not sent: the line is longer than 10 bytes");
+  assertEquals(
+    await ann.line(),
+    "-- Not sent: the line is longer than 10 bytes",
+  );
   await ann.send("1234567890\n");
   assertEquals(await ann.line(), `${ann.who}: 1234567890`);
   assertEquals(await bob.lines(2), [
@@ -191,7 +194,7 @@ Deno.test("a line of 64 KiB passes, one byte more does not", async () => {
   await ann.send(`${line}x\n`);
   assertEquals(
     await ann.line(),
-    "Not sent: the line is longer than 65536 bytes",
+    "-- Not sent: the line is longer than 65536 bytes",
   );
 });
 
@@ -312,7 +315,7 @@ Deno.test("a silent client is told and has to go, a talking one stays", async ()
   } while (line === `${ann.who}: tick`);
   assertEquals(line, `${bob.who} is offline`);
   const heard = await bob.rest();
-  assertEquals(heard.at(-1), "Goodbye: you were silent for too long");
+  assertEquals(heard.at(-1), "-- Goodbye: you were silent for too long");
   assertEquals(room.chat.clients, [ann.who]);
 });
 
@@ -380,7 +383,7 @@ Deno.test("every arrival has its departure, after any storm", async () => {
   const present = new Map<string, number>();
   const watched = (async () => {
     for await (const { type, who } of room.chat.events()) {
-      const change = { joined: 1, message: 0, left: -1 }[type];
+      const change = type === "joined" ? 1 : type === "left" ? -1 : 0;
       present.set(who, (present.get(who) ?? 0) + change);
     }
   })();

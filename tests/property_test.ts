@@ -166,7 +166,7 @@ class Puppet {
 }
 
 async function play(steps: Step[]): Promise<void> {
-  const chat = new Chat({ maxLine: MAX_LINE });
+  const chat = new Chat({ maxLine: MAX_LINE, commands: false });
   const events: ChatEvent[] = [];
   const watched = (async () => {
     for await (const event of chat.events()) events.push(event);
@@ -195,7 +195,7 @@ async function play(steps: Step[]): Promise<void> {
     const presence = events.flatMap(({ type, who: other }) =>
       type !== "message" && other === who ? [type] : []
     );
-    const room = seen.filter((line) => !line.startsWith("Not sent: "));
+    const room = seen.filter((line) => !line.startsWith("-- Not sent: "));
     const view = viewOf(who, events);
     assertEquals(presence, ["joined", "left"]);
     if (wasReset) {

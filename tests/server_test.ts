@@ -16,6 +16,7 @@ const NUMERIC = [
   "--rate",
   "--max-clients",
   "--max-per-address",
+  "--history",
   "--idle",
 ];
 
@@ -309,6 +310,7 @@ for (
     ["an empty argument", [""], '""'],
     ["a negative number that stands alone", ["--port", "-1"], "-1"],
     ["an unknown language", ["--lang", "de"], "--lang"],
+    ["an unknown log", ["--log", "xml"], "--log"],
     ["a language in capitals", ["--lang=ZH"], "--lang"],
     ["an empty language", ["--lang="], "--lang"],
     ["no language", ["--lang"], "--lang"],
@@ -363,4 +365,99 @@ Deno.test({
     assertEquals((await ann.rest()).at(-1), CLOSING);
     assertEquals(await server.code(), 0);
   },
+});
+
+Deno.test({
+  name: "server.ts logs who comes, goes and is renamed, but not what is said",
+  ignore: !UNIX,
+  async fn() {
+    await using server = await startServer(["--log", "text"]);
+    const ann = await TestClient.join(server.addr);
+    await ann.send("/nick ann\nhello\n/me waves\n/quit\n");
+    await ann.rest();
+    server.kill("SIGTERM");
+    const lines = (await server.stderr()).trimEnd().split("\n");
+    for (const line of lines) assertMatch(line, /^\d{4}-\d\d-\d\dT[\d:.]+Z /);
+    assertEquals(lines.map((line) => line.replace(/^\S+ /, "")), [
+      `joined ${ann.who}`,
+      `renamed ${ann.who} ann`,
+      "left ann",
+    ]);
+  },
+});
+
+Deno.test({
+  name:
+    "server.ts --log json --log-messages logs an object a line, and what is said",
+  ignore: !UNIX,
+  async fn() {
+    await using server = await startServer(["--log=json", "--log-messages"]);
+    const ann = await TestClient.join(server.addr);
+    await ann.send('say "hi"\n/quit\n');
+    await ann.rest();
+    server.kill("SIGTERM");
+    const lines = (await server.stderr()).trimEnd().split("\n");
+    const events = lines.map((line) => JSON.parse(line));
+    assert(
+      events.every(({ time }) =>
+        Math.abs(Date.parse(time) - Date.now()) < 60_000
+      ),
+    );
+    assertEquals(
+      events.map(({ time: _, ...event }) => event),
+      [
+        { type: "joined", who: ann.who },
+        { type: "message", who: ann.who, text: 'say "hi"' },
+        { type: "left", who: ann.who },
+      ],
+    );
+  },
+});
+
+Deno.test({
+  name: "server.ts logs nothing of the room by default",
+  ignore: !UNIX,
+  async fn() {
+    await using server = await startServer();
+    const ann = await TestClient.join(server.addr);
+    await ann.send("hello\n/quit\n");
+    await ann.rest();
+    server.kill("SIGTERM");
+    assertEquals(await server.code(), 0);
+    assertEquals(await server.stderr(), "");
+  },
+});
+
+Deno.test({
+  name: "server.ts logs a failure in the log's own form",
+  ignore: !UNIX,
+  async fn() {
+    await using server = await startServer([
+      "--log=json",
+      "--max-backlog=65536",
+    ]);
+    const log = await causeLog(server.addr);
+    server.kill("SIGTERM");
+    const failures = (await server.stderr()).trimEnd().split("\n")
+      .map((line) => JSON.parse(line))
+      .filter(({ type }) => type === "failure");
+    assertEquals(failures.map(({ message }) => `${message}\n`), [log]);
+  },
+});
+
+Deno.test("server.ts takes a message of the day, a history, and no commands", async () => {
+  await using server = await startServer([
+    "--motd=Be kind",
+    "--history=1",
+    "--no-commands",
+  ]);
+  await using ann = await TestClient.join(server.addr);
+  await ann.send("/one\n/two\n");
+  assertEquals(await ann.lines(3), [
+    "-- Be kind",
+    `${ann.who}: /one`,
+    `${ann.who}: /two`,
+  ]);
+  await using bob = await TestClient.join(server.addr);
+  assertEquals(await bob.lines(2), ["-- Be kind", `${ann.who}: /two`]);
 });

@@ -1,0 +1,468 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Chat, type ChatEvent, type ChatOptions } from "../mod.ts";
+import { openChat, TestClient } from "./clients.ts";
+
+/** A room with clients of these names, who have heard all about it. */
+async function meet<Names extends string[]>(
+  names: [...Names],
+  options?: ChatOptions,
+) {
+  const room = openChat(options);
+  const clients: TestClient[] = [];
+  for (const name of names) {
+    const client = await TestClient.join(room.addr);
+    for (const other of clients) {
+      assertEquals(await other.line(), `${client.who} is online`);
+    }
+    clients.push(client);
+    await client.send(`/nick ${name}\n`);
+    for (const each of clients) {
+      assertEquals(await each.line(), `${client.who} is now known as ${name}`);
+    }
+  }
+  return {
+    ...room,
+    clients: clients as { [K in keyof Names]: TestClient },
+    async [Symbol.asyncDispose]() {
+      for (const client of clients) await client[Symbol.asyncDispose]();
+      await room[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** What a client alone is answered to a line. */
+async function answer(client: TestClient, line: string): Promise<string> {
+  await client.send(`${line}\n/nick\n`);
+  const lines = [];
+  for (let heard; (heard = await client.line()) !== USAGE;) lines.push(heard);
+  return lines.join("\n");
+}
+
+const USAGE = "-- Usage: /nick NAME      take a name";
+
+Deno.test("/nick gives a name, which all see and hear", async () => {
+  await using room = await meet(["ann", "bob"]);
+  const [ann, bob] = room.clients;
+  await bob.send("hello\n");
+  assertEquals(await ann.line(), "bob: hello");
+  assertEquals(await bob.line(), "bob: hello");
+  assertEquals(room.chat.clients, ["ann", "bob"]);
+  await bob.end();
+  assertEquals(await bob.rest(), []);
+  assertEquals(await ann.line(), "bob is offline");
+});
+
+Deno.test("/nick takes names of any script, in their composed form", async () => {
+  await using room = await meet(["ann"]);
+  const [ann] = room.clients;
+  const names = {
+    "王小明": "王小明",
+    "Ａｎｎ": "Ann",
+    "e\u0301lan": "\u00e9lan",
+    "Ελένη": "Ελένη",
+    "अनुष्का": "अनुष्का",
+    "محمد": "محمد",
+    "王Bob": "王Bob",
+    "ボブ": "ボブ",
+    "J.R.R._T-1": "J.R.R._T-1",
+    "2pac": "2pac",
+    ["x".repeat(32)]: "x".repeat(32),
+    ["𠮷".repeat(32)]: "𠮷".repeat(32),
+  };
+  let last = "ann";
+  for (const [given, name] of Object.entries(names)) {
+    await ann.send(`/nick ${given}\n`);
+    assertEquals(await ann.line(), `${last} is now known as ${name}`);
+    last = name;
+  }
+});
+
+Deno.test("/nick refuses what is no name", async (t) => {
+  await using room = await meet(["ann"]);
+  const [ann] = room.clients;
+  const bad = {
+    "two words": "ann bob",
+    "33 letters": "x".repeat(33),
+    "a colon": "ann:",
+    "an answer's beginning": "--",
+    "an action's beginning": "*",
+    "digits only": "12345",
+    "an address": "127.0.0.1",
+    "an address with a port": "127.0.0.1:8000",
+    "an address with more": "10.0.0.1.in-addr",
+    "an IPv6 address": "[::1]:8000",
+    "a host's name": "localhost",
+    "a Unix socket's name": "unix:1",
+    "Latin and Cyrillic": "pаypal",
+    "Latin and Greek": "αnn",
+    "letters that cannot be seen": "ann\u3164",
+    "joiners": "an\u200dn",
+    "a heap of marks": "a\u0329\u0329\u0329\u0329nn",
+    "a symbol": "ann☺",
+  };
+  for (const [what, name] of Object.entries(bad)) {
+    await t.step(what, async () => {
+      assertMatch(await answer(ann, `/nick ${name}`), /^-- A name is 1 to 32 /);
+    });
+  }
+});
+
+Deno.test("/nick refuses a name that looks like another's", async (t) => {
+  await using room = await meet(["Alice_0", "bob"]);
+  const [, bob] = room.clients;
+  for (
+    const name of ["Alice_0", "ALICE_0", "a1ice_o", "AIice_O", "Álicé_0"]
+  ) {
+    await t.step(name, async () => {
+      assertEquals(
+        await answer(bob, `/nick ${name}`),
+        `-- ${
+          name.normalize("NFKC")
+        } is taken, or looks like it: Alice_0 is here`,
+      );
+    });
+  }
+});
+
+Deno.test("/nick refuses a name whose letters all look like another script's", async () => {
+  await using room = await meet(["cop", "bob"]);
+  const [, bob] = room.clients;
+  assertEquals(
+    await answer(bob, "/nick сор"), // Cyrillic
+    "-- сор is taken, or looks like it: cop is here",
+  );
+});
+
+Deno.test("/nick lets a client change the case of its own name, and frees the old one", async () => {
+  await using room = await meet(["ann", "bob"]);
+  const [ann, bob] = room.clients;
+  await ann.send("/nick ANN\n/nick carol\n");
+  assertEquals(await bob.lines(2), [
+    "ann is now known as ANN",
+    "ANN is now known as carol",
+  ]);
+  await bob.send("/nick ann\n");
+  assertEquals(await bob.line(), "bob is now known as ann");
+});
+
+Deno.test("/who lists who is here, and since when, to the asker alone", async () => {
+  await using room = await meet(["ann", "bob"]);
+  const [ann, bob] = room.clients;
+  const [count, first, second] = (await answer(ann, "/who")).split("\n");
+  assertEquals(count, "-- 2 here:");
+  assertMatch(first, /^-- ann, since \d{4}-\d\d-\d\d \d\d:\d\d UTC$/);
+  assertMatch(second, /^-- bob, since \d{4}-\d\d-\d\d \d\d:\d\d UTC$/);
+  await ann.send("done\n");
+  assertEquals(await bob.line(), "ann: done");
+});
+
+Deno.test("/who lists no more than a hundred", async () => {
+  await using room = await meet(["ann"]);
+  const [ann] = room.clients;
+  const others = [];
+  for (let i = 0; i < 120; i++) {
+    others.push(await TestClient.join(room.addr));
+    await ann.line();
+  }
+  const lines = (await answer(ann, "/who")).split("\n");
+  assertEquals([lines.length, lines[0], lines.at(-1)], [
+    102,
+    "-- 121 here:",
+    "-- …",
+  ]);
+  for (const other of others) await other[Symbol.asyncDispose]();
+});
+
+Deno.test("/msg tells one only, by name or address, whatever its case", async () => {
+  await using room = await meet(["ann", "bob", "carol"]);
+  const [ann, bob, carol] = room.clients;
+  await ann.send("/msg BOB  to you: only \n");
+  assertEquals(await ann.line(), "(private) → bob: to you: only");
+  assertEquals(await bob.line(), "ann (private): to you: only");
+  await using dave = await TestClient.join(room.addr);
+  for (const each of room.clients) await each.line();
+  await ann.send(`/msg ${dave.who} hi\nall\n`);
+  assertEquals(await dave.lines(2), ["ann (private): hi", "ann: all"]);
+  assertEquals(await carol.line(), "ann: all");
+  assertEquals(
+    await answer(carol, "/msg erin hi"),
+    "-- Nobody here is called erin",
+  );
+  assertMatch(await answer(carol, "/msg bob"), /^-- Usage: \/msg NAME TEXT/);
+});
+
+Deno.test("/msg to a client that does not read is refused, and costs no memory", async () => {
+  await using room = await meet(["ann", "bob"]);
+  const [ann] = room.clients; // bob reads nothing of what follows.
+  const text = "x".repeat(60_000);
+  let sent = 0;
+  for (;; sent++) {
+    await ann.send(`/msg bob ${text}\n`);
+    const line = await ann.line();
+    if (line === "-- Not sent: bob does not read") break;
+    assertEquals(line, `(private) → bob: ${text}`);
+    assert(sent < 1000, "What is not read is kept without end");
+  }
+  await ann.send("still here\n");
+  assertEquals(await ann.line(), "ann: still here");
+});
+
+Deno.test("/me says what somebody does", async () => {
+  await using room = await meet(["ann", "bob"]);
+  const [ann, bob] = room.clients;
+  await ann.send("/me  waves at bob\n");
+  assertEquals(await bob.line(), "* ann waves at bob");
+  assertEquals(await ann.line(), "* ann waves at bob");
+  assertMatch(await answer(ann, "/me"), /^-- Usage: \/me TEXT/);
+});
+
+Deno.test("/quit says a last word, and leaves", async () => {
+  await using room = await meet(["ann", "bob", "carol"]);
+  const [ann, bob, carol] = room.clients;
+  await bob.send("/quit see you\nnot heard\n");
+  assertEquals(await ann.lines(2), ["bob: see you", "bob is offline"]);
+  assertEquals(await bob.rest(), ["bob: see you"]);
+  await carol.lines(2);
+  await carol.send("/quit\n");
+  assertEquals(await ann.line(), "carol is offline");
+  assertEquals(await carol.rest(), []);
+});
+
+Deno.test("/help lists every command, to the asker alone", async () => {
+  await using room = await meet(["ann"]);
+  const help = (await answer(room.clients[0], "/help")).split("\n");
+  assert(help.every((line) => line.startsWith("-- /")));
+  assertEquals(
+    help.map((line) => line.split(" ")[1]),
+    ["/nick", "/who", "/msg", "/me", "/quit", "//TEXT", "/help"],
+  );
+});
+
+Deno.test("an unknown command is answered, not said", async (t) => {
+  await using room = await meet(["ann", "bob"]);
+  const [ann, bob] = room.clients;
+  for (const command of ["/", "/nickname x", "/constructor", "/__proto__ x"]) {
+    await t.step(command, async () => {
+      const [name] = command.split(" ");
+      assertEquals(
+        await answer(ann, command),
+        `-- Unknown command ${name}: /help lists them all`,
+      );
+    });
+  }
+  assertEquals(
+    await answer(ann, "/" + "x".repeat(1000)),
+    `-- Unknown command /${"x".repeat(39)}…: /help lists them all`,
+  );
+  await ann.send("done\n");
+  assertEquals(await bob.line(), "ann: done");
+});
+
+Deno.test("two slashes say one, and commands keep their place among the lines", async () => {
+  await using room = await meet(["ann", "bob"]);
+  const [ann, bob] = room.clients;
+  await ann.send("one\n//etc\n/nick carol\ntwo\n/me nods\nthree\n");
+  assertEquals(await bob.lines(6), [
+    "ann: one",
+    "ann: /etc",
+    "ann is now known as carol",
+    "carol: two",
+    "* carol nods",
+    "carol: three",
+  ]);
+});
+
+Deno.test("without commands every line is text, and no help is offered", async () => {
+  await using room = openChat({ commands: false });
+  await using ann = await TestClient.join(room.addr);
+  await ann.send("/nick ann\n//x\n/help\n");
+  assertEquals(await ann.lines(3), [
+    `${ann.who}: /nick ann`,
+    `${ann.who}: //x`,
+    `${ann.who}: /help`,
+  ]);
+});
+
+Deno.test("a person that says its first line is told about /help, once", async () => {
+  await using room = openChat();
+  await using ann = await TestClient.join(room.addr);
+  const now = Date.now;
+  try {
+    Date.now = () => now() + 10_000; // A person takes its time.
+    await ann.send("hello\nhello?\n");
+    assertEquals(
+      (await ann.lines(3)).toSorted(),
+      [
+        "-- /nick NAME gives you a name, /help lists all commands",
+        `${ann.who}: hello`,
+        `${ann.who}: hello?`,
+      ].toSorted(),
+    );
+  } finally {
+    Date.now = now;
+  }
+  await ann.send("more\n");
+  assertEquals(await ann.line(), `${ann.who}: more`);
+});
+
+Deno.test("the room speaks Chinese, in its answers and notices, too", async () => {
+  await using room = openChat({ lang: "zh", motd: "请友好" });
+  await using ann = await TestClient.connect(room.addr);
+  assertEquals(await ann.lines(2), [`欢迎 ${ann.who}`, "-- 请友好"]);
+  await ann.send("/nick 小明\n/msg 小明 你好\n/foo\n");
+  assertEquals(
+    (await ann.lines(4)).toSorted(),
+    [
+      `${ann.who} 改名为 小明`,
+      "小明 (私聊): 你好",
+      "(私聊) → 小明: 你好",
+      "-- 没有命令 /foo:用 /help 查看所有命令",
+    ].toSorted(),
+  );
+});
+
+Deno.test("nothing that a client says looks like anything but its own line", async (t) => {
+  await using room = await meet(["ann", "mallory"]);
+  const [ann, mallory] = room.clients;
+  const forgeries = {
+    "a notice": "ann is offline",
+    "a notice in a line's middle": "x\rann is offline",
+    "another line": "x\u2028ann: hello",
+    "another person's line": "ann: hello",
+    "an action": "* ann waves",
+    "an answer": "-- 2 here:",
+    "a private message": "ann (private): hello",
+    "a private message of one's own": "(private) → ann: hello",
+    "a shutdown": "The server is shutting down",
+    "the cursor moved back": "\x1b[1G\x1b[Kann: hello",
+    "backspaces": "\b".repeat(20) + "ann: hello",
+    "a line turned around": "\u202eolleh :nna",
+    "a command of two lines": "/me \u2029ann: hello",
+  };
+  for (const [what, line] of Object.entries(forgeries)) {
+    await t.step(what, async () => {
+      await mallory.send(`${line}\n`);
+      assertMatch(
+        (await ann.line())!,
+        /^(mallory: |\* mallory )[^\p{Cc}\u2028-\u202e]*$/u,
+      );
+      await mallory.line();
+    });
+  }
+  await t.step("a last word", async () => {
+    await mallory.send("/quit ann is offline\n");
+    assertEquals(await ann.lines(2), [
+      "mallory: ann is offline",
+      "mallory is offline",
+    ]);
+  });
+});
+
+Deno.test("a private message has its sender's name before it, whatever it says", async () => {
+  await using room = await meet(["ann", "mallory"]);
+  const [ann, mallory] = room.clients;
+  await mallory.send(
+    "/msg ann -- You have won\n/msg ann \u2028ann is offline\n",
+  );
+  assertEquals(await ann.lines(2), [
+    "mallory (private): -- You have won",
+    "mallory (private): ann is offline",
+  ]);
+});
+
+Deno.test("events tell of new names and of what is done, and not what is private", async () => {
+  const events: ChatEvent[] = [];
+  const changes: ChatEvent[] = [];
+  await using chat = new Chat();
+  const collect = async (
+    into: ChatEvent[],
+    options: { messages?: boolean },
+  ) => {
+    for await (const event of chat.events(options)) into.push(event);
+  };
+  const collected = [
+    collect(events, {}),
+    collect(changes, { messages: false }),
+  ];
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  chat.serve(listener);
+  const ann = await TestClient.join(listener.addr);
+  await ann.send("/nick ann\nhello\n/me waves\n/msg ann secret\n/quit\n");
+  await ann.rest();
+  await chat.close();
+  await Promise.all(collected);
+  const timeless = (events: ChatEvent[]) =>
+    events.map(({ time: _, ...event }) => event);
+  assertEquals(timeless(events), [
+    { type: "joined", who: ann.who },
+    { type: "renamed", who: ann.who, name: "ann" },
+    { type: "message", who: "ann", text: "hello" },
+    { type: "action", who: "ann", text: "waves" },
+    { type: "left", who: "ann" },
+  ]);
+  assertEquals(timeless(changes), [
+    { type: "joined", who: ann.who },
+    { type: "renamed", who: ann.who, name: "ann" },
+    { type: "left", who: "ann" },
+  ]);
+});
+
+Deno.test("a newcomer gets the last lines said, after its welcome and the message of the day", async () => {
+  await using room = openChat({
+    history: 3,
+    motd: "Be kind\nand \x1b[1mbrief",
+  });
+  await using ann = await TestClient.join(room.addr);
+  await ann.send("/nick ann\none\ntwo\n/me waves\n/msg ann secret\nthree\n");
+  while (await ann.line() !== "ann: three");
+  await using bob = await TestClient.join(room.addr);
+  assertEquals(await bob.lines(5), [
+    "-- Be kind",
+    "-- and [1mbrief",
+    "ann: two",
+    "* ann waves",
+    "ann: three",
+  ]);
+  await ann.send("four\n");
+  assertEquals(await bob.line(), "ann: four");
+});
+
+Deno.test("the history is bounded in bytes, and has the newest", async () => {
+  await using room = openChat({ history: 1000 });
+  await using ann = await TestClient.join(room.addr);
+  for (let i = 0; i < 10; i++) {
+    await ann.send(`${i}${"中".repeat(5000)}\n`);
+    await ann.line();
+  }
+  await using bob = await TestClient.join(room.addr);
+  const heard = await bob.lines(4);
+  assertEquals(heard.map((line) => line!.split(": ")[1][0]), [..."6789"]);
+  await ann.send("next\n");
+  assertEquals(await bob.line(), `${ann.who}: next`);
+});
+
+Deno.test("there is no gap and nothing twice between the history and what follows", async () => {
+  await using room = openChat({ history: 50 });
+  await using ann = await TestClient.join(room.addr);
+  const reading = ann.rest();
+  const last = 20_000;
+  const talking = (async () => {
+    for (let i = 1; i <= last; i += 10) {
+      const lines = Array.from({ length: 10 }, (_, j) => `${i + j}\n`);
+      await ann.send(lines.join(""));
+    }
+  })();
+  const start = `${ann.who}: `;
+  for (let i = 0; i < 20; i++) {
+    await using bob = await TestClient.join(room.addr);
+    const heard: number[] = [];
+    while (heard.length < 200 && heard.at(-1) !== last) {
+      const line = (await bob.line())!;
+      if (line.startsWith(start)) heard.push(Number(line.slice(start.length)));
+    }
+    assertEquals(heard, heard.map((_, i) => heard[0] + i));
+  }
+  await talking;
+  await ann.end();
+  await reading;
+});
