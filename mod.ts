@@ -168,6 +168,8 @@ const PERSON_TYPES_AFTER = 2_000;
 const READ_SIZE = { least: 512, most: 16 * 1024 };
 /** The broadcaster takes no further event into a chunk of this many bytes. */
 const MAX_CHUNK = 256 * 1024;
+/** No line waits longer for others to go with it, in milliseconds. */
+const MAX_WAIT = 10;
 /** A chunk of fewer bytes may have been sent too early to carry many lines… */
 const SMALL_CHUNK = 4096;
 /** …which counts where handing it to all takes longer, in milliseconds. */
@@ -660,6 +662,7 @@ class Broadcaster {
   async #run(
     events: AsyncIterable<RoomEvent & { taken(): void }>,
   ): Promise<void> {
+    let due: number | undefined; // The pending lines wait no longer.
     for await (const event of events) {
       switch (event.type) {
         case "entering": {
@@ -693,10 +696,16 @@ class Broadcaster {
         }
       }
       event.taken();
-      if (this.#trunk.pending < MAX_CHUNK && await this.#moreToCome()) continue;
-      const isSmall = this.#trunk.pending < SMALL_CHUNK;
+      const { pending } = this.#trunk;
+      if (pending === 0) continue; // It was for one client alone.
+      const now = performance.now();
+      due ??= now + MAX_WAIT;
+      if (pending < MAX_CHUNK && now < due && await this.#moreToCome()) {
+        continue;
+      }
       await this.#trunk.flush();
-      if (isSmall) await this.#rest();
+      due = undefined;
+      if (pending < SMALL_CHUNK) await this.#rest();
     }
   }
 

@@ -461,3 +461,21 @@ Deno.test("server.ts takes a message of the day, a history, and no commands", as
   await using bob = await TestClient.join(server.addr);
   assertEquals(await bob.lines(2), ["-- Be kind", `${ann.who}: /two`]);
 });
+
+Deno.test("server.ts has a flood of commands not hold up what others say", async () => {
+  await using server = await startServer();
+  const count = 20_000;
+  let answered = 0;
+  const floods = Array.from({ length: 4 }, async () => {
+    const flooder = await TestClient.connect(server.addr);
+    const sent = flooder.send("/foo\n".repeat(count)).then(() => flooder.end());
+    while (await flooder.line() !== undefined) answered++;
+    await sent;
+  });
+  await using ann = await TestClient.join(server.addr);
+  await ann.send("hello\n");
+  while (await ann.line() !== `${ann.who}: hello`);
+  const answeredMeanwhile = answered;
+  await Promise.all(floods);
+  assert(answeredMeanwhile < answered / 2, `${answeredMeanwhile}`);
+});

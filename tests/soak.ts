@@ -53,6 +53,15 @@ const kinds: Record<string, (client: TestClient) => Promise<void>> = {
       await client.send(crypto.getRandomValues(rubbish));
     }
   },
+  async commands(client) {
+    const commands = ["/who", "/help", "/me waves", "/msg ann hi", "/foo", "/"];
+    for (let i = random(500); i > 0; i--) {
+      await client.send(`${pick(commands)}\n`);
+      if (i % 2) await client.line();
+    }
+    await client.send("/quit bye\n");
+    await client.rest();
+  },
   async types_byte_by_byte(client) {
     for (const char of "hello, how are you?\n") {
       await client.send(char);
@@ -72,6 +81,7 @@ async function witness(client: TestClient) {
   let arrivals = 0;
   let hash = 0;
   for (let line; (line = await client.line()) !== undefined;) {
+    if (line.startsWith("-- ")) continue; // Only this one is told.
     const [, who, state] = /^(\S+) is (online|offline)$/.exec(line) ?? [];
     if (state === "online") {
       assert(!present.has(who), `${who} came twice`);
