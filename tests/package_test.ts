@@ -137,8 +137,9 @@ registry.packages.set("@std/cli", {
     await Deno.readFile(new URL("std/cli/parse_args.ts", root)),
   ]]),
 });
+// Without the lock: on the real @std packages it has their sums.
 const published = await deno(
-  ["publish", "--allow-dirty", "--no-provenance", "--token", "any"],
+  ["publish", "--no-lock", "--allow-dirty", "--no-provenance", "--token=any"],
   root,
 ).output();
 assert(published.success, new TextDecoder().decode(published.stderr));
@@ -159,7 +160,7 @@ Deno.test("what is published is the program, how it is used, and on what terms",
 Deno.test("what is published imports the real @std packages", () => {
   for (const name of ["server.ts", "netcat.ts"]) {
     const source = new TextDecoder().decode(files.get(name));
-    assertMatch(source, /from "jsr:@std\/cli@\^1\/parse-args"/);
+    assertMatch(source, /from "jsr:\/?@std\/cli@\^1\/parse-args"/);
   }
 });
 
