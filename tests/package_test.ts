@@ -137,10 +137,20 @@ registry.packages.set("@std/cli", {
     await Deno.readFile(new URL("std/cli/parse_args.ts", root)),
   ]]),
 });
-// Without the lock: on the real @std packages it has their sums.
+// From a copy without deno.lock, whatever `deno publish --no-lock` says: on the
+// real @std packages it has their sums, not those of the stand-in.
+const copy = `${temporary}/copy`;
+for (const directory of ["", "std/assert/", "std/cli/", "std/streams/"]) {
+  await Deno.mkdir(`${copy}/${directory}`, { recursive: true });
+  for await (const { isFile, name } of Deno.readDir(new URL(directory, root))) {
+    if (!isFile || name === "deno.lock") continue;
+    const file = directory + name;
+    await Deno.copyFile(new URL(file, root), `${copy}/${file}`);
+  }
+}
 const published = await deno(
-  ["publish", "--no-lock", "--allow-dirty", "--no-provenance", "--token=any"],
-  root,
+  ["publish", "--no-provenance", "--token=any"],
+  copy,
 ).output();
 assert(published.success, new TextDecoder().decode(published.stderr));
 const { files } = registry.packages.get(config.name)!;
