@@ -19,6 +19,14 @@ interface Package {
   files: Map<string, Uint8Array<ArrayBuffer>>;
 }
 
+/** What `deno doc --json` tells of a module, as far as it is looked at. */
+interface DocumentedModule {
+  symbols: {
+    name: string;
+    declarations: { jsDoc?: { tags?: { kind: string; doc?: string }[] } }[];
+  }[];
+}
+
 /** JSR, as far as `deno publish` and `deno run` talk with it. */
 class Registry implements AsyncDisposable {
   readonly packages = new Map<string, Package>();
@@ -209,4 +217,20 @@ Deno.test("deno run -N jsr:… is the whole installation of netcat", async () =>
     `chat-netcat ${config.version}\n`,
     new TextDecoder().decode(stderr),
   );
+});
+
+Deno.test("every public symbol has an example that is run", async () => {
+  const { stdout } = await deno(["doc", "--json", "mod.ts"], root).output();
+  const { nodes } = JSON.parse(new TextDecoder().decode(stdout));
+  const lacking = [];
+  for (const { symbols } of Object.values<DocumentedModule>(nodes)) {
+    for (const { name, declarations } of symbols) {
+      const tags = declarations.flatMap(({ jsDoc }) => jsDoc?.tags ?? []);
+      const isRun = tags.some(({ kind, doc }) =>
+        kind === "example" && doc?.includes("```ts\n")
+      );
+      if (!isRun) lacking.push(name);
+    }
+  }
+  assertEquals(lacking, []);
 });
