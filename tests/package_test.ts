@@ -234,3 +234,12 @@ Deno.test("every public symbol has an example that is run", async () => {
   }
   assertEquals(lacking, []);
 });
+
+Deno.test("the workflows run tasks that there are", async () => {
+  for (const name of ["test", "release"]) {
+    const file = new URL(`.github/workflows/${name}.yml`, root);
+    const text = await Deno.readTextFile(file);
+    const tasks = text.matchAll(/deno task (\S+)/g);
+    for (const [, task] of tasks) assert(task in config.tasks, task);
+  }
+});
