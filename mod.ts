@@ -22,7 +22,7 @@
  *
  * @example A chat on a free port, and one line said in it
  * ```ts
- * import { Chat } from "./mod.ts";
+ * import { Chat } from "@linechat/chat";
  *
  * await using chat = new Chat();
  * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -43,12 +43,36 @@
 
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
 
-/** The languages in which the room speaks: English, and the seed's Chinese. */
+/**
+ * The languages in which the room speaks: English, and the seed's Chinese.
+ *
+ * @example A room in the language of the system
+ * ```ts
+ * import { Chat, type Lang } from "@linechat/chat";
+ *
+ * const lang: Lang = navigator.language.startsWith("zh") ? "zh" : "en";
+ * await using chat = new Chat({ lang });
+ * ```
+ */
 export type Lang = "en" | "zh";
 
 /**
  * What happens in the room, as {@linkcode Chat.events} tells it. Private messages
  * are nobody else's business, and are not told.
+ *
+ * @example A log of the room
+ * ```ts
+ * import type { ChatEvent } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * function describe(event: ChatEvent): string {
+ *   return event.type === "message"
+ *     ? `${event.who}: ${event.text}`
+ *     : `${event.who} has ${event.type}`;
+ * }
+ * const time = new Date();
+ * assertEquals(describe({ time, type: "joined", who: "bot" }), "bot has joined");
+ * ```
  */
 export type ChatEvent =
   & {
@@ -82,6 +106,28 @@ export type ChatEvent =
  * Every `Deno.Conn` (TCP, TLS, Unix) is one, too, and is used by its own methods,
  * since its streams close both sides at the end of its input, when a client that
  * shut down its sending side only is still owed something.
+ *
+ * @example What a client sends, and a place for what it gets
+ * ```ts
+ * import { Chat, type Connection } from "@linechat/chat";
+ * import { assert } from "@std/assert";
+ *
+ * const received: string[] = [];
+ * const decoder = new TextDecoderStream();
+ * const done = decoder.readable.pipeTo(
+ *   new WritableStream({ write: (text) => void received.push(text) }),
+ * );
+ * const conn: Connection = {
+ *   readable: ReadableStream.from(["hello\n"])
+ *     .pipeThrough(new TextEncoderStream()),
+ *   writable: decoder.writable as WritableStream<Uint8Array>,
+ *   remoteAddr: { hostname: "192.0.2.1", port: 50000 },
+ * };
+ * await using chat = new Chat();
+ * await chat.handleConn(conn);
+ * await done;
+ * assert(received.join("").endsWith("192.0.2.1:50000: hello\n"));
+ * ```
  */
 export interface Connection {
   /** The bytes that the client sends. */
@@ -92,13 +138,39 @@ export interface Connection {
   readonly remoteAddr: Deno.Addr | { hostname: string; port: number };
 }
 
-/** Options of {@linkcode Chat.events}. */
+/**
+ * Options of {@linkcode Chat.events}.
+ *
+ * @example Only who comes and goes
+ * ```ts
+ * import { Chat, type EventsOptions } from "@linechat/chat";
+ *
+ * const options: EventsOptions = { messages: false };
+ * await using chat = new Chat();
+ * const changes = chat.events(options);
+ * ```
+ */
 export interface EventsOptions {
   /** Whether to tell what is said and done, not only who comes and goes. @default {true} */
   messages?: boolean;
 }
 
-/** Options of a {@linkcode Chat}. */
+/**
+ * Options of a {@linkcode Chat}.
+ *
+ * @example A room for an open port
+ * ```ts
+ * import { Chat, type ChatOptions } from "@linechat/chat";
+ *
+ * const options: ChatOptions = {
+ *   rate: 10,
+ *   maxPerAddress: 8,
+ *   idle: 3_600_000,
+ *   log: (message) => console.error(message),
+ * };
+ * await using chat = new Chat(options);
+ * ```
+ */
 export interface ChatOptions {
   /** The language of the room's own lines. @default {"en"} */
   lang?: Lang;
@@ -141,7 +213,16 @@ export interface ChatOptions {
 
 type Options = Required<Omit<ChatOptions, "signal">>;
 
-/** What a {@linkcode Chat} does where an option is not given. */
+/**
+ * What a {@linkcode Chat} does where an option is not given.
+ *
+ * @example Lines of twice the length
+ * ```ts
+ * import { Chat, DEFAULTS } from "@linechat/chat";
+ *
+ * await using chat = new Chat({ maxLine: 2 * DEFAULTS.maxLine });
+ * ```
+ */
 export const DEFAULTS: Readonly<Required<Omit<ChatOptions, "signal">>> = {
   lang: "en",
   maxBacklog: 16 * 1024 * 1024,
@@ -209,7 +290,7 @@ const encoder = new TextEncoder();
  *
  * @example A room on in-memory streams
  * ```ts
- * import { Chat } from "./mod.ts";
+ * import { Chat } from "@linechat/chat";
  * import { assertEquals } from "@std/assert";
  *
  * await using chat = new Chat();
@@ -259,6 +340,15 @@ export class Chat implements AsyncDisposable {
    *
    * @param listener A `Deno.Listener`, or anything that yields connections.
    * @returns When accepting is over. It never rejects.
+   *
+   * @example One room on two ports
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+   * chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+   * ```
    */
   async serve(
     listener: AsyncIterable<Connection> & { close?(): void },
@@ -297,6 +387,20 @@ export class Chat implements AsyncDisposable {
    * @param conn The connection. It is the chat's to close from here on.
    * @returns When the connection is closed. However it fails, its client has left.
    * @throws {TypeError} If its streams are locked, so that it is no connection.
+   *
+   * @example Connections that the program itself accepts
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+   * await using chat = new Chat();
+   * using client = await Deno.connect({
+   *   hostname: "127.0.0.1",
+   *   port: listener.addr.port,
+   * });
+   * chat.handleConn(await listener.accept());
+   * await client.read(new Uint8Array(100)); // "Welcome 127.0.0.1:…\n"
+   * ```
    */
   async handleConn(conn: Connection): Promise<void> {
     const client = new Client(conn, ++this.#served);
@@ -359,7 +463,18 @@ export class Chat implements AsyncDisposable {
     if (neighbours >= maxPerAddress) return this.#texts.crowded(address);
   }
 
-  /** The names of those who are in the room, in the order they came. */
+  /**
+   * The names of those who are in the room, in the order they came.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using chat = new Chat();
+   * assertEquals(chat.clients, []);
+   * ```
+   */
   get clients(): string[] {
     return this.#broadcaster.members.map(({ who }) => who);
   }
@@ -370,11 +485,17 @@ export class Chat implements AsyncDisposable {
    * stream fails with an error.
    *
    * @example A bot that tells the time
-   * ```ts ignore
-   * for await (const event of chat.events()) {
-   *   if (event.type === "message" && event.text === "!time") {
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * const events = chat.events();
+   * await chat.say("ann", "!time");
+   * for await (const event of events) {
+   *   if (event.type !== "message") continue;
+   *   if (event.text === "!time") {
    *     await chat.say("clock", new Date().toISOString());
-   *   }
+   *   } else if (event.who === "clock") break; // That is all for an example.
    * }
    * ```
    */
@@ -389,6 +510,14 @@ export class Chat implements AsyncDisposable {
    * @param text One line, or several.
    * @returns When the room has taken it; a full room takes its time.
    * @throws {Error} If the chat has ended.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * await chat.say("server", "Back in five minutes");
+   * ```
    */
   async say(who: string, text: string): Promise<void> {
     if (this.#closed) throw new Error("Cannot speak: the chat has ended");
@@ -404,6 +533,16 @@ export class Chat implements AsyncDisposable {
    * up to 2 seconds to take what they are owed, and closes every connection.
    *
    * @returns When all is closed.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * const chat = new Chat();
+   * const served = chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+   * await chat.close();
+   * await served;
+   * ```
    */
   close(): Promise<void> {
     return this.#closed ??= this.#close();
@@ -430,7 +569,22 @@ export class Chat implements AsyncDisposable {
   }
 }
 
-/** Options of {@linkcode splitLines}. */
+/**
+ * Options of {@linkcode splitLines}.
+ *
+ * @example A line that is too long
+ * ```ts
+ * import { splitLines, type SplitLinesOptions } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * let tooLong = 0;
+ * const options: SplitLinesOptions = { maxLine: 4, onTooLong: () => tooLong++ };
+ * const packets = ReadableStream.from(["seven\nfour\n"])
+ *   .pipeThrough(new TextEncoderStream());
+ * assertEquals(await Array.fromAsync(splitLines(packets, options)), [["four"]]);
+ * assertEquals(tooLong, 1);
+ * ```
+ */
 export interface SplitLinesOptions {
   /** The most bytes of a line, its end not counted. @default {65536} */
   maxLine?: number;
@@ -455,7 +609,7 @@ const CR = 0x0d;
  *
  * @example Two packets, three lines
  * ```ts
- * import { splitLines } from "./mod.ts";
+ * import { splitLines } from "@linechat/chat";
  * import { assertEquals } from "@std/assert";
  *
  * const packets = ReadableStream.from(["one\r\ntw", "o\nthree"])
@@ -1582,7 +1736,7 @@ const TEXTS: Record<Lang, Texts> = {
  *
  * @example
  * ```ts
- * import { formatAddress } from "./mod.ts";
+ * import { formatAddress } from "@linechat/chat";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(formatAddress("127.0.0.1", 8000), "127.0.0.1:8000");

@@ -1,74 +1,150 @@
 /**
- * Runs the `compile` task's commands, with their binaries in another directory.
+ * Compiles the commands, and runs the binaries.
  *
- * `deno compile` adds the program to a runtime that it downloads. Where that is
- * out of reach there are no binaries to test: those tests are ignored then, and
- * say why, and the failure must have been just that.
+ * `deno compile` adds the program to a runtime, `denort`, that it downloads, or
+ * that DENORT_BIN names. Where there is none, there are no binaries to run: those
+ * tests are ignored then, and say why, and the failure must have been just that.
  */
 
-import { assert, assertEquals, assertMatch } from "@std/assert";
-import config from "../deno.json" with { type: "json" };
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { compile, CompileError, runDeno, TARGETS } from "../scripts/compile.ts";
 import { TestClient } from "./clients.ts";
 import { Command, startServer } from "./commands.ts";
 
 /** For a download that neither fails nor comes to an end, in milliseconds. */
 const PATIENCE = 60_000;
+const EXE = Deno.build.os === "windows" ? ".exe" : "";
 
-const commands = config.tasks.compile.split(" && ").map((command) =>
-  command.split(" ")
-);
+const temporary = await Deno.makeTempDir();
+Deno.test.afterAll(() => Deno.remove(temporary, { recursive: true }));
 
-const directory = await Deno.makeTempDir();
-Deno.test.afterAll(() => Deno.remove(directory, { recursive: true }));
+const binaries = `${temporary}/binaries`;
+const failure: string | undefined = await compile(
+  binaries,
+  [],
+  (args) => runDeno(args, { signal: AbortSignal.timeout(PATIENCE) }),
+).then(() => undefined, (error) => error.message);
+const notRun = failure === undefined
+  ? ""
+  : " (not run: there is no runtime for it here)";
 
-/** Runs one of the commands, and tells what came of it. */
-async function compile([, ...args]: string[]) {
-  const output = args.indexOf("--output") + 1;
-  const binary = args[output].replace("dist", directory);
-  const deadline = AbortSignal.timeout(PATIENCE);
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: args.with(output, binary),
-    cwd: new URL("..", import.meta.url),
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    signal: deadline,
-  }).output();
-  return {
-    binary: success ? binary : undefined,
-    stderr: new TextDecoder().decode(stderr),
-    timedOut: deadline.aborted,
-  };
+/** What a directory holds, in order. */
+async function list(directory: string): Promise<string[]> {
+  return (await Array.fromAsync(Deno.readDir(directory), ({ name }) => name))
+    .sort();
 }
 
-const attempts = await Promise.all(commands.map(compile));
-const [server, netcat] = attempts.map(({ binary }) => binary);
-const notRun = (binary?: string) =>
-  binary ? "" : " (not run: the runtime for it cannot be downloaded here)";
+/** Stands for `deno compile`: writes a file that says for what it is. */
+async function fakeCompile(args: string[]): Promise<undefined> {
+  await Deno.writeTextFile(args[args.indexOf("--output") + 1], args.join(" "));
+}
 
-Deno.test("the compile task gives its binaries the network, and nothing else", () => {
-  assertEquals(commands, [
-    ["deno", "compile", "-N", "--output", "dist/chat-server", "server.ts"],
-    ["deno", "compile", "-N", "--output", "dist/chat-netcat", "netcat.ts"],
-  ]);
+Deno.test("compile fails at nothing but the want of a runtime, and says so on one line", () => {
+  if (failure === undefined) return;
+  assertMatch(failure, /^Cannot compile server\.ts: .*\/denort-\S+\.zip.*$/);
 });
 
-Deno.test("deno compile fails at nothing but the download of its runtime", () => {
-  for (const { binary, stderr, timedOut } of attempts) {
-    if (binary) continue;
-    assertMatch(stderr, /^Download \S+\/denort-\S+\.zip$/m);
-    if (timedOut) continue;
-    assertMatch(
-      stderr,
-      /Setting up base binary\.\n.*(error sending request|Failed downloading|Bad response)/,
-    );
-  }
+Deno.test("compile makes a binary of each command for each target", async () => {
+  const directory = `${temporary}/all`;
+  await compile(directory, TARGETS, fakeCompile);
+  assertEquals(
+    await list(directory),
+    [
+      "SHA256SUMS",
+      "chat-netcat-aarch64-apple-darwin",
+      "chat-netcat-aarch64-pc-windows-msvc.exe",
+      "chat-netcat-aarch64-unknown-linux-gnu",
+      "chat-netcat-x86_64-apple-darwin",
+      "chat-netcat-x86_64-pc-windows-msvc.exe",
+      "chat-netcat-x86_64-unknown-linux-gnu",
+      "chat-server-aarch64-apple-darwin",
+      "chat-server-aarch64-pc-windows-msvc.exe",
+      "chat-server-aarch64-unknown-linux-gnu",
+      "chat-server-x86_64-apple-darwin",
+      "chat-server-x86_64-pc-windows-msvc.exe",
+      "chat-server-x86_64-unknown-linux-gnu",
+    ],
+  );
+  assertEquals(
+    await Deno.readTextFile(
+      `${directory}/chat-netcat-x86_64-pc-windows-msvc.exe`,
+    ),
+    `compile -N -R -W --no-prompt --target x86_64-pc-windows-msvc --output ${directory}.unfinished/chat-netcat-x86_64-pc-windows-msvc.exe netcat.ts`,
+  );
+});
+
+Deno.test("the targets are all that Deno compiles to", async () => {
+  const failure = await runDeno(["compile", "--target", "none", "server.ts"]);
+  const [, known = ""] = /possible values: (.*)/.exec(failure ?? "") ?? [];
+  assertEquals(TARGETS.toSorted(), known.split(", ").sort());
+});
+
+Deno.test("compile writes sums as sha256sum takes them", async () => {
+  const directory = `${temporary}/sums`;
+  await compile(directory, [], async (args) => {
+    const output = args[args.indexOf("--output") + 1];
+    await Deno.writeTextFile(output, args.at(-1) === "server.ts" ? "abc" : "");
+    return undefined;
+  });
+  assertEquals(
+    await Deno.readTextFile(`${directory}/SHA256SUMS`),
+    `e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  chat-netcat${EXE}
+ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  chat-server${EXE}
+`,
+  );
+});
+
+Deno.test("compile puts new binaries in the place of old ones", async () => {
+  const directory = `${temporary}/again`;
+  await compile(directory, TARGETS, fakeCompile);
+  await compile(directory, [], fakeCompile);
+  assertEquals(
+    await list(directory),
+    ["SHA256SUMS", `chat-netcat${EXE}`, `chat-server${EXE}`],
+  );
+});
+
+Deno.test("compile that fails leaves what there was", async () => {
+  const parent = `${temporary}/parent`;
+  const directory = `${parent}/failed`;
+  const fail = async (args: string[]) => {
+    await fakeCompile(args);
+    return args.includes("netcat.ts")
+      ? "error: Writing executable\n\nCaused by:\n    0: Setting up.\n    1: no net: dns\n    2: dns\n\nStack backtrace:\n   0: <unknown>\n"
+      : undefined;
+  };
+  const error = await assertRejects(
+    () => compile(directory, TARGETS, fail),
+    CompileError,
+  );
+  assertEquals(
+    error.message,
+    "Cannot compile netcat.ts for x86_64-unknown-linux-gnu: Setting up: no net: dns",
+  );
+  assertEquals(await list(parent), []);
+
+  await compile(directory, [], fakeCompile);
+  await assertRejects(() => compile(directory, TARGETS, fail), CompileError);
+  assertEquals(await list(parent), ["failed"]);
+  assertEquals((await list(directory)).length, 3);
+});
+
+// A binary on the full Deno is that Deno and not the program; but to make it,
+// the program, its imports and the links were found, checked and embedded.
+Deno.test("deno compile takes the program as it is", async () => {
+  const directory = `${temporary}/full`;
+  const env = { DENORT_BIN: Deno.execPath() };
+  await compile(directory, [], (args) => runDeno(args, { env }));
+  assertEquals((await list(directory)).length, 3);
+  await Deno.remove(directory, { recursive: true });
 });
 
 Deno.test({
-  name: `the compiled server serves${notRun(server)}`,
-  ignore: !server,
+  name: `the compiled server serves${notRun}`,
+  ignore: failure !== undefined,
   async fn() {
-    await using process = await startServer([], { binary: server });
+    const binary = `${binaries}/chat-server${EXE}`;
+    await using process = await startServer([], { binary });
     await using ann = await TestClient.join(process.addr);
     await ann.send("hi\n");
     assertEquals(await ann.line(), `${ann.who}: hi`);
@@ -76,13 +152,14 @@ Deno.test({
 });
 
 Deno.test({
-  name: `the compiled netcat connects${notRun(netcat)}`,
-  ignore: !netcat,
+  name: `the compiled netcat connects${notRun}`,
+  ignore: failure !== undefined,
   async fn() {
+    const binary = `${binaries}/chat-netcat${EXE}`;
     await using room = await startServer();
     const { hostname, port } = room.addr;
     const args = [hostname, `${port}`];
-    await using process = new Command("netcat.ts", args, { binary: netcat });
+    await using process = new Command("netcat.ts", args, { binary });
     assert((await process.line())?.startsWith("Welcome "));
   },
 });
