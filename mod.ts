@@ -257,6 +257,8 @@ const SMALL_CHUNK = 4096;
 const LONG_SWEEP = 2;
 /** How long accepting rests when it has failed, in milliseconds. */
 const ACCEPT_PAUSE = 100;
+/** How long a TLS handshake may take, in milliseconds. */
+const HANDSHAKE_TIMEOUT = 10_000;
 /** How long a client that has left may take to read what it is owed, in milliseconds. */
 const FLUSH_TIMEOUT = 30_000;
 /** The same for all of them when the chat itself ends. */
@@ -416,6 +418,18 @@ export class Chat implements AsyncDisposable {
   }
 
   async #converse(client: Client): Promise<void> {
+    if (client.isShakingHands) {
+      try {
+        await client.handshake();
+      } catch (error) {
+        const why = client.closed ? "it takes too long" : messageOf(error);
+        if (!this.#closed) {
+          this.#options.log(`Cannot secure ${client.who}: ${why}`);
+        }
+        client.close();
+      }
+      if (client.closed) return;
+    }
     await this.#broadcaster.send({ type: "entering", client });
     const toEvents = this.#options.commands ? withCommands : asMessage;
     try {
@@ -560,6 +574,9 @@ export class Chat implements AsyncDisposable {
     const timeout = setTimeout(() => {
       for (const client of this.#connections.keys()) client.close();
     }, CLOSE_TIMEOUT);
+    for (const client of this.#connections.keys()) {
+      if (client.isShakingHands) client.close();
+    }
     await this.#broadcaster.end();
     while (this.#connections.size > 0) {
       await Promise.all(this.#connections.values());
@@ -1197,6 +1214,8 @@ class Client {
   key!: string;
   /** When it came, in milliseconds since 1970. */
   since = 0;
+  /** Its TLS handshake is under way. */
+  isShakingHands: boolean;
   /** It has said something. */
   hasSpoken = false;
   /** So many bytes are on their way that it alone is told. */
@@ -1246,6 +1265,7 @@ class Client {
     this.#socket = "closeWrite" in conn
       ? conn as Connection & Socket
       : new StreamSocket(conn);
+    this.isShakingHands = "handshake" in this.#socket;
     this.flushed = new Promise((resolve) => this.#resolveFlushed = resolve);
     try {
       this.#socket.setNoDelay?.(true);
@@ -1259,6 +1279,14 @@ class Client {
   call(name: string): void {
     this.who = name;
     this.key = nameKey(name);
+  }
+
+  /** Waits, not for long, until a TLS connection is one. */
+  async handshake(): Promise<void> {
+    this.closeWithin(HANDSHAKE_TIMEOUT);
+    await this.#socket.handshake!();
+    clearTimeout(this.#timeout);
+    this.isShakingHands = false;
   }
 
   /**
@@ -1354,6 +1382,8 @@ class Client {
 
   /** Writes all, and has counted what the system takes at a time. */
   #write(bytes: Uint8Array, count: (bytes: number) => void): Promise<void> {
+    // From a write of nothing, a socket of node:tls never recovers (Deno 2.9.6).
+    if (bytes.length === 0) return Promise.resolve();
     return this.#socket.write(bytes).then((written) => {
       count(written);
       if (written < bytes.length) {
@@ -1425,6 +1455,7 @@ interface Socket {
   write(bytes: Uint8Array): Promise<number>;
   closeWrite(): Promise<void>;
   close(): void;
+  handshake?(): Promise<unknown>;
   setNoDelay?(noDelay: boolean): void;
   setKeepAlive?(keepAlive: boolean): void;
 }

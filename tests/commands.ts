@@ -27,6 +27,8 @@ export class Command implements AsyncDisposable {
   #text = "";
   /** Read all the time, or a command that logs much would wait. */
   readonly #stderr: Promise<string>;
+  #errors = "";
+  #onErrors = () => {};
 
   constructor(
     script: "server.ts" | "netcat.ts",
@@ -56,7 +58,7 @@ export class Command implements AsyncDisposable {
     this.#stdout = this.#child.stdout.getReader();
     this.#stderr = stderrClosed
       ? this.#child.stderr.cancel().then(() => "")
-      : this.#child.stderr.text();
+      : this.#readErrors();
   }
 
   get pid(): number {
@@ -107,6 +109,22 @@ export class Command implements AsyncDisposable {
   /** Closes the pipe; a read under way would hold it open until something comes. */
   async closeStdout(): Promise<void> {
     await this.#stdout.cancel();
+  }
+
+  async #readErrors(): Promise<string> {
+    const decoder = new TextDecoderStream();
+    for await (const text of this.#child.stderr.pipeThrough(decoder)) {
+      this.#errors += text;
+      this.#onErrors();
+    }
+    return this.#errors;
+  }
+
+  /** Waits until stderr has a line that matches. */
+  async says(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.#errors)) {
+      await new Promise<void>((resolve) => this.#onErrors = resolve);
+    }
   }
 
   /** All of stderr, up to its end. */

@@ -98,6 +98,12 @@ Deno.test("parseArgs keeps the last of several values", () => {
   assertEquals(parseArgs(["--port=1", "-p", "2"], OPTIONS).port, "2");
 });
 
+Deno.test("parseArgs collects the values of an option that may be repeated", () => {
+  const options = { ...OPTIONS, collect: ["port", "lang"] };
+  const { port, p, lang } = parseArgs(["--port=1", "-p", "2"], options);
+  assertEquals([port, p, lang], [["1", "2"], ["1", "2"], []]);
+});
+
 Deno.test("parseArgs reads letters one by one, the last with its value", () => {
   assertEquals(parseArgs(["-hVp", "80"], OPTIONS), {
     help: true,

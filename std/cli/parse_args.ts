@@ -6,6 +6,8 @@ export interface ParseOptions {
   boolean?: readonly string[];
   /** Options that take a string. */
   string?: readonly string[];
+  /** Options that may be given more than once: an array of all their values. */
+  collect?: readonly string[];
   /** Other names of options. */
   alias?: Readonly<Record<string, string>>;
   /** The values of options that are not given. */
@@ -24,6 +26,7 @@ export function parseArgs(
   {
     boolean = [],
     string = [],
+    collect = [],
     alias = {},
     default: defaults = {},
     unknown = () => true,
@@ -39,11 +42,13 @@ export function parseArgs(
     result[name] = value;
     if (aliases.has(name)) result[aliases.get(name)!] = value;
   };
+  const add = (name: string, value: unknown) =>
+    assign(name, isIn(collect, name) ? [...result[name] ?? [], value] : value);
   const set = (name: string, value: string | boolean, arg: string) => {
     const known = isIn(boolean, name) || isIn(string, name) ||
       aliases.has(name);
     if (!known && unknown(arg, name, value) === false) return;
-    assign(name, isIn(string, name) ? value : toNumber(value));
+    add(name, isIn(string, name) ? value : toNumber(value));
   };
 
   const separator = args.indexOf("--");
@@ -84,6 +89,9 @@ export function parseArgs(
 
   for (const [name, value] of Object.entries(defaults)) {
     if (!Object.hasOwn(result, name)) assign(name, value);
+  }
+  for (const name of collect) {
+    if (!Object.hasOwn(result, name)) assign(name, []);
   }
   for (const name of boolean) {
     if (!Object.hasOwn(result, name)) assign(name, false);
