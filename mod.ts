@@ -849,7 +849,9 @@ class Broadcaster {
         }
         case "command": {
           const { client, line } = event;
-          if (this.#clients.has(client)) runCommand(this, client, line);
+          if (!this.#clients.has(client)) break; // It has left.
+          client.knowsCommands = true;
+          runCommand(this, client, line);
           break;
         }
         case "leaving": {
@@ -916,8 +918,8 @@ class Broadcaster {
 
   /** Tells a person that has said its first line where to find help. */
   #offerHelp(client: Client): void {
-    if (client.hasSpoken) return;
-    client.hasSpoken = true;
+    if (client.knowsCommands) return;
+    client.knowsCommands = true;
     const isPerson = Date.now() - client.since > PERSON_TYPES_AFTER;
     if (isPerson && this.#options.commands) answer(client, this.texts.hint);
   }
@@ -1216,8 +1218,8 @@ class Client {
   since = 0;
   /** Its TLS handshake is under way. */
   isShakingHands: boolean;
-  /** It has said something. */
-  hasSpoken = false;
+  /** It has used one, or was told of them. */
+  knowsCommands = false;
   /** So many bytes are on their way that it alone is told. */
   untold = 0;
   /** The host it comes from; empty where there is none. */
