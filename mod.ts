@@ -744,8 +744,19 @@ function decode(bytes: Uint8Array): string {
  * Removes what could do more to a terminal than show text: the C0 and C1
  * controls but tab and newline, DEL, the line and paragraph separators, and the
  * bidirectional embeddings, overrides and isolates (https://trojansource.codes).
+ *
+ * @example What would have cleared the screen
+ * ```ts
+ * import { printable } from "./mod.ts";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(printable("one\x1b[2J\r\n\ttwo"), "one[2J\n\ttwo");
+ * ```
+ *
+ * @param text Any text; it may be of several lines.
+ * @returns The rest of it. Of an escape sequence, only what is harmless text.
  */
-function printable(text: string): string {
+export function printable(text: string): string {
   return text.replace(
     // deno-lint-ignore no-control-regex
     /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g,

@@ -132,6 +132,34 @@ Deno.test("netcat.ts sends what is typed at once", async () => {
   }
 });
 
+Deno.test("netcat.ts sends --name as its first line, and the rest as it is", async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  await using netcat = new Command(
+    "netcat.ts",
+    ["--name", "安", "127.0.0.1", `${port}`],
+  );
+  using peer = await listener.accept();
+  await netcat.write("a\0b");
+  await netcat.closeStdin();
+  const chunks = await Array.fromAsync(peer.readable);
+  assertEquals(
+    await new Blob(chunks.map((chunk) => chunk.slice())).text(),
+    "/nick 安\na\0b",
+  );
+});
+
+Deno.test("netcat.ts prints names without colours, escapes as they are, and no hint", async () => {
+  await using pair = await Pair.open();
+  const text = "Welcome 127.0.0.1:1\nbob: \x1b[31mhi\r\n";
+  await pair.send(encoder.encode(text));
+  pair.hangUp();
+  assertEquals(
+    new TextDecoder().decode(await pair.netcat.stdout()),
+    text,
+  );
+});
+
 Deno.test("netcat.ts prints what comes at once", async () => {
   await using pair = await Pair.open();
   for (const line of ["one", "two"]) {
@@ -277,6 +305,16 @@ for (
     ["port 0", ["::1", "0"], 'Invalid port "0"'],
     ["a port out of range", ["::1", "65536"], 'Invalid port "65536"'],
     ["a negative port", ["::1", "-1"], 'Unknown argument "-1"'],
+    ["no name", ["--name"], 'Invalid --name ""'],
+    ["a name of two words", ["--name", "a b"], 'Invalid --name "a b"'],
+    ["a name of two lines", ["--name=a\nb"], 'Invalid --name "a\\nb"'],
+    ["a name too long", ["--name", "a".repeat(33)], "Invalid --name"],
+    ["--time without a terminal", ["--time"], "Cannot use --time: it needs"],
+    [
+      "--reconnect without a terminal",
+      ["--reconnect", "::1", "1"],
+      "Cannot use --reconnect: it needs a terminal",
+    ],
   ] as const
 ) {
   Deno.test(`netcat.ts ends with 2 for ${what}`, async () => {
@@ -292,6 +330,9 @@ Deno.test("netcat.ts needs no permission to say what it takes", async () => {
     const help = new TextDecoder().decode(await netcat.stdout());
     assertMatch(help, /^ +host .*\(localhost\)$/m);
     assertMatch(help, /^ +port .*\(8000\)$/m);
+    for (const name of ["name NAME", "time", "reconnect"]) {
+      assertMatch(help, new RegExp(`^ +--${name} `, "m"));
+    }
     assertEquals(await netcat.stderr(), "");
     assertEquals(await netcat.code(), 0);
   }
