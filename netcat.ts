@@ -37,16 +37,23 @@ Usage: deno run -N netcat.ts [options] [host] [port]
 
   host             the server's name or address (localhost)
   port             its port (8000)
+  --unix PATH      a Unix socket instead. Needs -R -W
+  --tls            talk TLS, and check the server's certificate
+  --ca FILE        trust the certificates in this file (PEM), too. Needs -R
   --name NAME      first of all, send "/nick NAME"
   --time           in a terminal: the time before each line
   --reconnect      in a terminal: come back when the connection is lost
   -h, --help       print this
   -V, --version    print the version`;
 
+/** Where to. */
+type Target =
+  | { hostname: string; port: number; isSecure: boolean; ca?: string }
+  | { path: string };
+
 /** Where to, and how. */
 interface Options {
-  hostname: string;
-  port: number;
+  target: Target;
   name?: string;
   time: boolean;
   reconnect: boolean;
@@ -58,8 +65,8 @@ type Command = Options | { print: string };
 function parseCommand(args: string[]): Command {
   const names: string[] = [];
   const flags = parseArgs(args, {
-    boolean: ["help", "version", "time", "reconnect"],
-    string: ["name"],
+    boolean: ["help", "version", "tls", "time", "reconnect"],
+    string: ["name", "ca", "unix"],
     alias: { help: "h", version: "V" },
     unknown: (arg, key) => {
       if (key !== undefined) unknown(arg);
@@ -83,7 +90,16 @@ function parseCommand(args: string[]): Command {
       `Invalid port ${quote(port)}: it is a whole number from 1 to 65535`,
     );
   }
-  const { name, time, reconnect } = flags;
+  const { name, time, reconnect, tls: isSecure, ca, unix: path } = flags;
+  if (path === "" || ca === "") {
+    throw new UsageError("--unix and --ca take a file's path");
+  }
+  if (ca !== undefined && !isSecure) {
+    throw new UsageError("--ca is for --tls");
+  }
+  if (path !== undefined && (isSecure || names.length > 0)) {
+    throw new UsageError("--unix takes no host, no port and no --tls");
+  }
   // The server knows better; but this is one word of one line in any case.
   if (name !== undefined && !/^[^\s\p{C}]{1,32}$/u.test(name)) {
     throw new UsageError(
@@ -97,7 +113,10 @@ function parseCommand(args: string[]): Command {
       );
     }
   }
-  return { hostname, port: Number(port), name, time, reconnect };
+  const target = path === undefined
+    ? { hostname, port: Number(port), isSecure, ca }
+    : { path };
+  return { target, name, time, reconnect };
 }
 
 function unknown(arg: string): never {
@@ -119,17 +138,60 @@ function explain(error: unknown): string {
   if (error instanceof Deno.errors.ConnectionReset) {
     return "the connection was reset";
   }
-  if (error instanceof Deno.errors.NotCapable) {
-    return "network access is not allowed, run with -N";
+  if (error instanceof Deno.errors.NotFound) return "there is no such file";
+  const message = error instanceof Error ? error.message : String(error);
+  for (const [pattern, reason] of REASONS) {
+    if (pattern.test(message)) return reason;
   }
-  return error instanceof Error ? error.message : String(error);
+  return message;
+}
+
+/** What Deno says of permissions and of TLS, and what it means. */
+const REASONS: [RegExp, string][] = [
+  [/--allow-net/, "network access is not allowed, run with -N"],
+  [/--allow-read/, "reading files is not allowed, run with -R"],
+  [/--allow-write/, "writing files is not allowed, run with -W"],
+  [/UnknownIssuer|BadSignature/, "its certificate is not trusted: see --ca"],
+  [/CaUsedAsEndEntity/, "its certificate is an authority's, not a server's"],
+  [/[Ee]xpired/, "its certificate has expired"],
+  [/NotValidYet/, "its certificate is not valid yet"],
+  [/not valid for (any )?name/i, "its certificate is for another name"],
+  [/InvalidContentType/, "it does not speak TLS"],
+];
+
+function nameOf(target: Target): string {
+  return "path" in target
+    ? target.path
+    : formatAddress(target.hostname, target.port);
+}
+
+/** Connects, and has TLS agreed on where it is asked for. */
+async function connect(target: Target): Promise<Deno.Conn> {
+  if ("path" in target) {
+    return await Deno.connect({ transport: "unix", path: target.path });
+  }
+  const { hostname, port, isSecure, ca } = target;
+  if (!isSecure) return await Deno.connect({ hostname, port });
+  const caCerts = ca === undefined ? [] : [
+    await Deno.readTextFile(ca).catch((error) => {
+      throw new Error(`${ca}: ${explain(error)}`);
+    }),
+  ];
+  const conn = await Deno.connectTls({ hostname, port, caCerts });
+  try {
+    await conn.handshake();
+    return conn;
+  } catch (error) {
+    conn.close();
+    throw error;
+  }
 }
 
 const encoder = new TextEncoder();
 
 /** Takes a name on arrival, if there is one to take. */
 async function introduce(
-  conn: Deno.TcpConn,
+  conn: Deno.Conn,
   { name }: Options,
 ): Promise<void> {
   if (name === undefined) return;
@@ -138,7 +200,7 @@ async function introduce(
 }
 
 /** The seed's netcat: copies both ways, until the server closes. */
-async function copy(conn: Deno.TcpConn, address: string): Promise<number> {
+async function copy(conn: Deno.Conn, address: string): Promise<number> {
   let code = 0;
   const fail = (what: string, error: unknown) => {
     console.error(`Cannot ${what}: ${explain(error)}`);
@@ -175,7 +237,7 @@ const MAX_PAUSE = 30;
 
 /** The same for people: until they leave, or the connection is lost for good. */
 async function talk(
-  conn: Deno.TcpConn,
+  conn: Deno.Conn,
   address: string,
   options: Options,
 ): Promise<number> {
@@ -202,7 +264,7 @@ async function talk(
       terminal.note(`${reason}; trying again in ${pause.toFixed(1)} s`);
       await delay(pause * 1000);
       try {
-        conn = await Deno.connect(options);
+        conn = await connect(options.target);
         isLost = false;
       } catch (error) {
         reason = `Cannot connect to ${address}: ${explain(error)}`;
@@ -214,7 +276,7 @@ async function talk(
 
 /** Talks over one connection, up to its end; says why it broke, if it did. */
 async function converse(
-  conn: Deno.TcpConn,
+  conn: Deno.Conn,
   terminal: Terminal,
   options: Options,
 ): Promise<string | undefined> {
@@ -499,10 +561,10 @@ async function main(args: string[]): Promise<number> {
     console.log(command.print);
     return 0;
   }
-  const address = formatAddress(command.hostname, command.port);
-  let conn: Deno.TcpConn;
+  const address = nameOf(command.target);
+  let conn: Deno.Conn;
   try {
-    conn = await Deno.connect(command);
+    conn = await connect(command.target);
   } catch (error) {
     console.error(`Cannot connect to ${address}: ${explain(error)}`);
     return 1;

@@ -4,6 +4,15 @@ import { Chat } from "../mod.ts";
 import { TestClient } from "./clients.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
 
+async function openssl(...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command("openssl", {
+    args,
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  assert(success, new TextDecoder().decode(stderr));
+}
+
 /** Files of a certificate for localhost and 127.0.0.1, which go with their scope. */
 class Certificate implements AsyncDisposable {
   readonly cert: string;
@@ -21,19 +30,54 @@ class Certificate implements AsyncDisposable {
     return certificate;
   }
 
-  async renew(options: string[] = ["-days", "2"]): Promise<void> {
-    const { success, stderr } = await new Deno.Command("openssl", {
-      args: [
-        ...["req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=chat"],
-        ...["-pkeyopt", "ec_paramgen_curve:P-256"],
-        ...["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        ...["-addext", "basicConstraints=critical,CA:FALSE"],
-        ...["-keyout", this.key, "-out", this.cert, ...options],
-      ],
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-    assert(success, new TextDecoder().decode(stderr));
+  async renew(names = "DNS:localhost,IP:127.0.0.1"): Promise<void> {
+    await openssl(
+      ...["req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=chat"],
+      ...["-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2"],
+      ...["-addext", `subjectAltName=${names}`],
+      ...["-addext", "basicConstraints=critical,CA:FALSE"],
+      ...["-keyout", this.key, "-out", this.cert],
+    );
+  }
+
+  /** Has it be one of a day of the past. */
+  async expire(): Promise<void> {
+    const { directory, key, cert } = this;
+    const [config, request] = [`${directory}/config`, `${directory}/request`];
+    await Deno.writeTextFile(`${directory}/index.txt`, "");
+    await Deno.writeTextFile(
+      config,
+      `[ca]
+default_ca = chat
+[chat]
+database = ${directory}/index.txt
+new_certs_dir = ${directory}
+policy = policy
+default_md = sha256
+rand_serial = yes
+x509_extensions = extensions
+[policy]
+commonName = supplied
+[extensions]
+basicConstraints = critical, CA:FALSE
+subjectAltName = DNS:localhost, IP:127.0.0.1
+`,
+    );
+    await openssl(
+      "req",
+      "-new",
+      "-key",
+      key,
+      "-subj",
+      "/CN=chat",
+      "-out",
+      request,
+    );
+    await openssl(
+      ...["ca", "-batch", "-selfsign", "-notext", "-config", config],
+      ...["-keyfile", key, "-in", request, "-out", cert],
+      ...["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"],
+    );
   }
 
   get options(): string[] {
@@ -283,4 +327,102 @@ Deno.test("server.ts says that it needs -R for a certificate", async () => {
     "Cannot read README.md: reading files is not allowed, run with -R\n",
   );
   assertEquals(await server.code(), 1);
+});
+
+/** Has netcat.ts talk to a server with such a certificate, and say why it cannot. */
+async function complaint(
+  { cert, options }: Certificate,
+  args: (port: string) => string[],
+): Promise<string> {
+  await using server = await startServer(options, SERVER);
+  const { hostname, port } = server.addr;
+  await using netcat = new Command(
+    "netcat.ts",
+    ["--ca", cert, ...args(`${port}`)],
+    SERVER,
+  );
+  assertEquals(await netcat.code(), 1);
+  const start = `Cannot connect to ${hostname}:${port}: `;
+  const stderr = await netcat.stderr();
+  assert(stderr.startsWith(start), stderr);
+  return stderr.slice(start.length);
+}
+
+Deno.test("netcat.ts talks TLS with a server that it trusts", async () => {
+  await using certificate = await Certificate.make();
+  await using server = await startServer(certificate.options, SERVER);
+  await using netcat = new Command("netcat.ts", [
+    ...["--tls", "--ca", certificate.cert],
+    ...["127.0.0.1", `${server.addr.port}`],
+  ], SERVER);
+  const who = (await netcat.line())!.replace("Welcome ", "");
+  await netcat.write("the end");
+  await netcat.closeStdin();
+  assertEquals(await netcat.line(), `${who}: the end`);
+  assertEquals(await netcat.code(), 0);
+});
+
+Deno.test("netcat.ts says that a certificate has expired", async () => {
+  await using certificate = await Certificate.make();
+  await certificate.expire();
+  assertEquals(
+    await complaint(certificate, (port) => ["--tls", "127.0.0.1", port]),
+    "its certificate has expired\n",
+  );
+});
+
+Deno.test("netcat.ts says that a certificate is for another name", async () => {
+  await using certificate = await Certificate.make();
+  await certificate.renew("DNS:example.org");
+  assertEquals(
+    await complaint(certificate, (port) => ["--tls", "127.0.0.1", port]),
+    "its certificate is for another name\n",
+  );
+});
+
+Deno.test("netcat.ts says that it does not trust a certificate", async () => {
+  await using certificate = await Certificate.make();
+  await using other = await Certificate.make();
+  assertEquals(
+    await complaint(
+      certificate,
+      (port) => ["--tls", "--ca", other.cert, "127.0.0.1", port],
+    ),
+    "its certificate is not trusted: see --ca\n",
+  );
+});
+
+Deno.test("netcat.ts says that a server does not speak TLS", async () => {
+  await using server = await startServer();
+  const { hostname, port } = server.addr;
+  await using netcat = new Command("netcat.ts", ["--tls", hostname, `${port}`]);
+  assertEquals(
+    await netcat.stderr(),
+    `Cannot connect to ${hostname}:${port}: it does not speak TLS\n`,
+  );
+});
+
+for (
+  const [what, args, says] of [
+    ["--ca without --tls", ["--ca=a"], "--ca is for --tls"],
+    ["--unix with a port", ["--unix=a", "host", "1"], "--unix takes no host"],
+    ["--unix with --tls", ["--unix=a", "--tls"], "--unix takes no host"],
+    ["--unix without a path", ["--unix="], "take a file's path"],
+  ] as const
+) {
+  Deno.test(`netcat.ts ends with 2 for ${what}`, async () => {
+    await using netcat = new Command("netcat.ts", [...args]);
+    const stderr = await netcat.stderr();
+    assertMatch(stderr, /^[^\n]+\n$/);
+    assert(stderr.includes(says), stderr);
+    assertEquals(await netcat.code(), 2);
+  });
+}
+
+Deno.test("netcat.ts says that it needs -R for a --ca", async () => {
+  await using netcat = new Command("netcat.ts", ["--tls", "--ca=README.md"]);
+  assertEquals(
+    await netcat.stderr(),
+    "Cannot connect to localhost:8000: README.md: reading files is not allowed, run with -R\n",
+  );
 });

@@ -35,6 +35,30 @@ test("server.ts has clients of a port and of a Unix socket in one room", async (
   await bob.cancel();
 });
 
+test("netcat.ts talks on a Unix socket", async () => {
+  await using temporary = await temporaryDirectory();
+  const path = `${temporary.directory}/chat.sock`;
+  await using server = await startServer(["--unix", path], SERVER);
+  await server.line();
+  await using netcat = new Command("netcat.ts", ["--unix", path], SERVER);
+  const who = (await netcat.line())!.replace("Welcome ", "");
+  await netcat.write("hello\n");
+  assertEquals(await netcat.line(), `${who}: hello`);
+  await netcat.closeStdin();
+  assertEquals(await netcat.code(), 0);
+});
+
+test("netcat.ts says that there is no socket, or nobody on it", async () => {
+  await using temporary = await temporaryDirectory();
+  const path = `${temporary.directory}/chat.sock`;
+  await using netcat = new Command("netcat.ts", ["--unix", path], SERVER);
+  assertEquals(
+    await netcat.stderr(),
+    `Cannot connect to ${path}: there is no such file\n`,
+  );
+  assertEquals(await netcat.code(), 1);
+});
+
 test("the socket is for its user alone, and goes with the server", async () => {
   await using temporary = await temporaryDirectory();
   const path = `${temporary.directory}/chat.sock`;
