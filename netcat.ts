@@ -189,18 +189,15 @@ async function connect(target: Target): Promise<Deno.Conn> {
 
 const encoder = new TextEncoder();
 
-/** Takes a name on arrival, if there is one to take. */
-async function introduce(
-  conn: Deno.Conn,
-  { name }: Options,
-): Promise<void> {
-  if (name === undefined) return;
-  // A line as short as this is written at once, or not at all.
-  await conn.write(encoder.encode(`/nick ${name}\n`)).catch(() => {});
-}
+/** How a chat of ours is asked for a name. */
+const nick = (name: string) => `/nick ${name}`;
 
 /** The seed's netcat: copies both ways, until the server closes. */
-async function copy(conn: Deno.Conn, address: string): Promise<number> {
+async function copy(
+  conn: Deno.Conn,
+  address: string,
+  { name }: Options,
+): Promise<number> {
   let code = 0;
   const fail = (what: string, error: unknown) => {
     console.error(`Cannot ${what}: ${explain(error)}`);
@@ -215,6 +212,10 @@ async function copy(conn: Deno.Conn, address: string): Promise<number> {
         fail(`read from ${from}`, error);
       }
     })());
+  if (name !== undefined) {
+    // A line as short as this is written at once, or not at all.
+    await conn.write(encoder.encode(`${nick(name)}\n`)).catch(() => {});
+  }
   // Not awaited: if the connection breaks, reading it tells.
   read("stdin", Deno.stdin.readable)
     .pipeTo(conn.writable, { preventClose: true })
@@ -278,20 +279,19 @@ async function talk(
 async function converse(
   conn: Deno.Conn,
   terminal: Terminal,
-  options: Options,
+  { name }: Options,
 ): Promise<string | undefined> {
-  await introduce(conn, options);
   const writer = conn.writable.getWriter();
   let sent = Promise.resolve();
-  terminal.attach({
-    // Not awaited: if the connection breaks, reading it tells.
-    send: (line) => {
-      sent = writer.write(encoder.encode(`${line}\n`)).catch(() => {});
-    },
-    end: () => {
-      sent.then(() => conn.closeWrite()).catch(() => {});
-    },
-  });
+  // Not awaited: if the connection breaks, reading it tells.
+  const send = (line: string) => {
+    sent = writer.write(encoder.encode(`${line}\n`)).catch(() => {});
+  };
+  const end = () => {
+    sent.then(() => conn.closeWrite()).catch(() => {});
+  };
+  if (name !== undefined) send(nick(name));
+  terminal.attach({ send, end });
   // Whole characters, also where one is split over two packets.
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   try {
@@ -373,8 +373,10 @@ class Terminal implements Disposable {
       .on("line", (line) => this.#enter(line))
       .on("close", () => this.#leave())
       .on("SIGINT", () => this.#exit(130))
-      // Suspending would need the permission to signal processes.
-      .on("SIGTSTP", () => {})
+      .on("SIGCONT", () => {
+        this.#setRow(0); // The shell has written meanwhile.
+        this.#editor.prompt(true);
+      })
       .on("error", () => this.#exit(1));
     // Ctrl-C is a key here. This is for those who send signals to processes.
     if (Deno.build.os !== "windows") {
@@ -570,8 +572,7 @@ async function main(args: string[]): Promise<number> {
     return 1;
   }
   if (isTerminal()) return await talk(conn, address, command);
-  await introduce(conn, command);
-  return await copy(conn, address);
+  return await copy(conn, address, command);
 }
 
 if (import.meta.main) {

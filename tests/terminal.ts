@@ -192,6 +192,14 @@ export class Terminal implements AsyncDisposable {
     return Number(await Deno.readTextFile(`${this.directory}/pid`));
   }
 
+  /** The most memory that the netcat has had so far, in kB. */
+  async peakMemory(): Promise<number> {
+    const { stdout } = await new Deno.Command("grep", {
+      args: ["VmHWM", `/proc/${await this.pid()}/status`],
+    }).output();
+    return Number(/(\d+) kB/.exec(new TextDecoder().decode(stdout))?.[1]);
+  }
+
   /** Waits until the netcat has ended, and asserts that a shell can follow. */
   async assertEnds(code: number): Promise<void> {
     const row = `exit code ${code}`;
