@@ -241,6 +241,8 @@ export const DEFAULTS: Readonly<Required<Omit<ChatOptions, "signal">>> = {
 const MAX_HISTORY = 64 * 1024;
 /** A client that has more bytes to read of what it alone is told, gets no private messages. */
 const MAX_UNTOLD = 64 * 1024;
+/** Nobody's name is longer, in UTF-16 units. */
+const MAX_NAME = 256;
 /** `/who` lists no more clients. */
 const MAX_LISTED = 100;
 /** Who takes so many milliseconds to say something is a person, and may need help. */
@@ -981,6 +983,7 @@ class Broadcaster {
 
   /** Who has that name, or one that looks like it. */
   find(name: string): Client | undefined {
+    if (name.length > MAX_NAME) return;
     const key = nameKey(name);
     return this.members.find((client) => client.key === key);
   }
@@ -1528,7 +1531,7 @@ const COMMANDS: Record<string, Command> = {
   nick(room, client, argument) {
     const { texts } = room;
     if (argument === "") return answer(client, usage(texts, "nick"));
-    const name = argument.normalize("NFKC");
+    const name = argument.slice(0, MAX_NAME).normalize("NFKC");
     if (!isName(name)) return answer(client, texts.notAName);
     const other = room.find(name);
     if (other !== undefined && other !== client) {
@@ -1576,11 +1579,12 @@ function usage({ usage, help }: Texts, command: string): string {
 }
 
 function runCommand(room: Broadcaster, client: Client, line: string): void {
-  const [, name, argument] = /^\/(\S*)\s*(.*?)\s*$/.exec(line)!;
-  const command = name.toLowerCase();
+  const [start] = /^\S+/.exec(line)!;
+  const argument = line.slice(start.length).trim();
+  const command = start.slice(1).toLowerCase();
   if (Object.hasOwn(COMMANDS, command)) {
     COMMANDS[command](room, client, argument);
-  } else answer(client, room.texts.unknown(shorten(`/${name}`)));
+  } else answer(client, room.texts.unknown(shorten(start)));
 }
 
 /** Tells a client what no other client can make it see: who speaks has a name. */

@@ -258,6 +258,19 @@ Deno.test("an unknown command is answered, not said", async (t) => {
   assertEquals(await bob.line(), "ann: done");
 });
 
+Deno.test("a command takes no longer for a long line", async () => {
+  await using room = await meet(["ann"]);
+  const [ann] = room.clients;
+  const gap = " ".repeat(60_000);
+  await ann.send(`/foo a${gap}b\n`.repeat(100));
+  for (let i = 0; i < 100; i++) {
+    assertEquals(
+      await ann.line(),
+      "-- Unknown command /foo: /help lists them all",
+    );
+  }
+});
+
 Deno.test("two slashes say one, and commands keep their place among the lines", async () => {
   await using room = await meet(["ann", "bob"]);
   const [ann, bob] = room.clients;
