@@ -8,8 +8,19 @@ const PATIENCE = 30_000;
 const POLL = 20;
 
 /** Why there can be no terminal here, if there can be none. */
-const missing = await new Deno.Command("tmux", { args: ["-V"] }).output()
-  .then(() => "", () => " (not run: there is no tmux here)");
+const missing = await tmuxIsMissing()
+  ? " (not run: there is no tmux here)"
+  : "";
+
+async function tmuxIsMissing(): Promise<boolean> {
+  try {
+    await new Deno.Command("tmux", { args: ["-V"] }).output();
+    return false;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return true;
+    throw error;
+  }
+}
 
 /** A test that needs a terminal; its name says so where there is none. */
 export function terminalTest(name: string, fn: () => Promise<void>): void {
