@@ -145,11 +145,11 @@ function parseCommand(args: string[]): Command {
       maxClients: number("max-clients"),
       maxPerAddress: number("max-per-address"),
       idle: number("idle") * 1000,
-      commands: !flags["no-commands"],
+      commands: given["no-commands"] !== true,
       history: number("history"),
       motd,
     },
-    log: { format: log, messages: flags["log-messages"] },
+    log: { format: log, messages: given["log-messages"] === true },
   };
 }
 
