@@ -572,11 +572,11 @@ async function main(args: string[]): Promise<number> {
   const ended = terminationSignal();
   await using chat = new Chat({ ...options, signal: ended, log: fail });
   const logged = logEvents(chat, log);
+  if (credentials) renewOnSignal(listeners, credentials, note);
   for (const listener of listeners) {
     chat.serve(listener);
     console.log(`Listening on ${nameOf(listener)}`);
   }
-  if (credentials) renewOnSignal(listeners, credentials, note);
   if (!ended.aborted) await once(ended, "abort");
   await chat.close();
   await stopListening();
