@@ -1780,6 +1780,19 @@ const TEXTS: Record<Lang, Texts> = {
 };
 
 /**
+ * The languages in which the room can speak: each is a column of one table.
+ *
+ * @example
+ * ```ts
+ * import { LANGS } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(LANGS, ["en", "zh"]);
+ * ```
+ */
+export const LANGS: readonly Lang[] = Object.keys(TEXTS) as Lang[];
+
+/**
  * Writes an address as clients are named: an IPv6 host goes in brackets.
  *
  * @example

@@ -28,6 +28,7 @@ import {
   type Connection,
   DEFAULTS,
   formatAddress,
+  LANGS,
 } from "./mod.ts";
 
 /** The options that take a number: the least, the most, and the default. */
@@ -90,7 +91,8 @@ function parseCommand(args: string[]): Command {
     alias: { help: "h", version: "V", port: "p" },
     default: {
       hostname: "localhost",
-      lang: navigator.language.startsWith("zh") ? "zh" : "en",
+      lang: LANGS.find((lang) => navigator.language.startsWith(lang)) ??
+        DEFAULTS.lang,
       motd: DEFAULTS.motd,
       log: "off",
     },
@@ -100,14 +102,17 @@ function parseCommand(args: string[]): Command {
   if (flags.version) return { print: `chat-server ${config.version}` };
 
   if (flags._.length > 0) unknown(String(flags._[0])); // What follows a "--".
-  const { hostname, lang, motd, log } = flags;
+  const { hostname, motd, log } = flags;
+  const lang = LANGS.find((lang) => lang === flags.lang);
   if (!/^\S+$/.test(hostname)) {
     throw new UsageError(
       `Invalid --hostname ${quote(hostname)}: it takes a name or an address`,
     );
   }
-  if (lang !== "en" && lang !== "zh") {
-    throw new UsageError(`Invalid --lang ${quote(lang)}: it takes en or zh`);
+  if (lang === undefined) {
+    throw new UsageError(
+      `Invalid --lang ${quote(flags.lang)}: it takes ${LANGS.join(" or ")}`,
+    );
   }
   if (log !== "off" && log !== "text" && log !== "json") {
     throw new UsageError(
@@ -531,7 +536,9 @@ Usage: deno run -N server.ts [options]
   --tls-key FILE         and its key: the ports are for TLS then. Needs -R
   --tls-port N           a port for TLS, and --port is for plain text; may be repeated
   --unix PATH            a Unix socket; may be repeated. Needs -R -W
-  --lang en|zh           the language of the room's own lines (your system's)
+  --lang ${
+  LANGS.join("|")
+}           the language of the room's own lines (your system's)
   --max-backlog BYTES    how far behind a client may be (${DEFAULTS.maxBacklog})
   --max-line BYTES       the longest line (${DEFAULTS.maxLine})
   --rate N               lines a second of one client, 0 for any (${DEFAULTS.rate})
