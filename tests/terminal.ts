@@ -125,16 +125,18 @@ export class Terminal implements AsyncDisposable {
     });
   }
 
-  /** Changes the size, and waits until the editor has drawn its line for it. */
+  /**
+   * Changes the size, and waits until the editor has drawn its line for it; or it
+   * might be asked to draw for a size that is the last but one. All that it has
+   * drawn before must be in the output.
+   */
   async resize(columns: number, rows: number): Promise<void> {
-    const { length } = await this.output();
+    const { length } = await this.output(() => true);
     await this.#tmux(["resize-window", "-x", `${columns}`, "-y", `${rows}`]);
-    // Or it might be asked to draw for a size that is the last but one.
-    await poll(async () => {
-      const output = (await this.output()).subarray(length);
+    await this.output((output) =>
       // deno-lint-ignore no-control-regex
-      return /\x1b\[0J[^]*\x1b\[\d+G$/.test(new TextDecoder().decode(output));
-    });
+      /\x1b\[0J[^]*\x1b\[\d+G$/.test(output.slice(length))
+    );
   }
 
   /** The rows that are not empty at the end, without the spaces at theirs. */
@@ -193,9 +195,15 @@ export class Terminal implements AsyncDisposable {
     return await this.until((screen) => screen.includes(row));
   }
 
-  /** All bytes that the terminal has got. */
-  async output(): Promise<Uint8Array> {
-    return await Deno.readFile(`${this.directory}/output`);
+  /** All that the terminal has got; waits until it is all that is expected. */
+  async output(isAll: (output: string) => boolean): Promise<string> {
+    let output = "";
+    const isSo = await poll(async () => {
+      output = await Deno.readTextFile(`${this.directory}/output`);
+      return isAll(output);
+    });
+    assert(isSo, `Not ${isAll}:\n${JSON.stringify(output)}`);
+    return output;
   }
 
   /** The netcat's process. */
