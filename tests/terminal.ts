@@ -60,30 +60,37 @@ export class Terminal implements AsyncDisposable {
     for (const name of ["NO_COLOR", "TMUX"]) {
       if (!(name in env)) delete (variables as Record<string, string>)[name];
     }
-    await terminal.#tmux(
-      // deno-fmt-ignore
-      [
-        "-f", "/dev/null", "new-session", "-d", "-x", `${columns}`, "-y", `${rows}`,
-        "sh", "-c", script, terminal.directory, ...netcat, ...args, ";",
-        "pipe-pane", `cat >'${terminal.directory}/output'`,
-      ],
-      { env: variables },
-    );
-    // What is typed earlier may be taken by the terminal itself, as a line.
-    const tty = (await terminal.#tmux(["display-message", "-p", "#{pane_tty}"]))
-      .trim();
+    try {
+      await terminal.#tmux(
+        // deno-fmt-ignore
+        [
+          "-f", "/dev/null", "new-session", "-d", "-x", `${columns}`, "-y", `${rows}`,
+          "sh", "-c", script, terminal.directory, ...netcat, ...args, ";",
+          "pipe-pane", `cat >'${terminal.directory}/output'`, ";",
+          // Its server is nobody's child: it has to see for itself if we are killed.
+          "run-shell", "-b", `while kill -0 ${Deno.pid}; do sleep 1; done
+            tmux -S '${terminal.directory}/socket' kill-server`,
+        ],
+        { env: variables },
+      );
+      await terminal.#ready();
+    } catch (error) {
+      await terminal[Symbol.asyncDispose]().catch(() => {});
+      throw error;
+    }
+    return terminal;
+  }
+
+  /** Waits for the editor: what is typed earlier, the terminal may take itself. */
+  async #ready(): Promise<void> {
+    const tty = await this.#tmux(["display-message", "-p", "#{pane_tty}"]);
     const isReady = await poll(async () => {
       const { stdout } = await new Deno.Command("stty", {
-        args: ["-a", "-F", tty],
+        args: ["-a", "-F", tty.trim()],
       }).output();
       return /-icanon/.test(new TextDecoder().decode(stdout));
     });
-    if (!isReady) {
-      const screen = await terminal.screen();
-      await terminal[Symbol.asyncDispose]();
-      throw new Error(`It does not start:\n${screen.join("\n")}`);
-    }
-    return terminal;
+    assert(isReady, `It does not start:\n${(await this.screen()).join("\n")}`);
   }
 
   async #tmux(
