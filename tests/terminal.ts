@@ -60,30 +60,37 @@ export class Terminal implements AsyncDisposable {
     for (const name of ["NO_COLOR", "TMUX"]) {
       if (!(name in env)) delete (variables as Record<string, string>)[name];
     }
-    await terminal.#tmux(
-      // deno-fmt-ignore
-      [
-        "-f", "/dev/null", "new-session", "-d", "-x", `${columns}`, "-y", `${rows}`,
-        "sh", "-c", script, terminal.directory, ...netcat, ...args, ";",
-        "pipe-pane", `cat >'${terminal.directory}/output'`,
-      ],
-      { env: variables },
-    );
-    // What is typed earlier may be taken by the terminal itself, as a line.
-    const tty = (await terminal.#tmux(["display-message", "-p", "#{pane_tty}"]))
-      .trim();
+    try {
+      await terminal.#tmux(
+        // deno-fmt-ignore
+        [
+          "-f", "/dev/null", "new-session", "-d", "-x", `${columns}`, "-y", `${rows}`,
+          "sh", "-c", script, terminal.directory, ...netcat, ...args, ";",
+          "pipe-pane", `cat >'${terminal.directory}/output'`, ";",
+          // Its server is nobody's child: it has to see for itself if we are killed.
+          "run-shell", "-b", `while kill -0 ${Deno.pid}; do sleep 1; done
+            tmux -S '${terminal.directory}/socket' kill-server`,
+        ],
+        { env: variables },
+      );
+      await terminal.#ready();
+    } catch (error) {
+      await terminal[Symbol.asyncDispose]().catch(() => {});
+      throw error;
+    }
+    return terminal;
+  }
+
+  /** Waits for the editor: what is typed earlier, the terminal may take itself. */
+  async #ready(): Promise<void> {
+    const tty = await this.#tmux(["display-message", "-p", "#{pane_tty}"]);
     const isReady = await poll(async () => {
       const { stdout } = await new Deno.Command("stty", {
-        args: ["-a", "-F", tty],
+        args: ["-a", "-F", tty.trim()],
       }).output();
       return /-icanon/.test(new TextDecoder().decode(stdout));
     });
-    if (!isReady) {
-      const screen = await terminal.screen();
-      await terminal[Symbol.asyncDispose]();
-      throw new Error(`It does not start:\n${screen.join("\n")}`);
-    }
-    return terminal;
+    assert(isReady, `It does not start:\n${(await this.screen()).join("\n")}`);
   }
 
   async #tmux(
@@ -125,16 +132,18 @@ export class Terminal implements AsyncDisposable {
     });
   }
 
-  /** Changes the size, and waits until the editor has drawn its line for it. */
+  /**
+   * Changes the size, and waits until the editor has drawn its line for it; or it
+   * might be asked to draw for a size that is the last but one. All that it has
+   * drawn before must be in the output.
+   */
   async resize(columns: number, rows: number): Promise<void> {
-    const { length } = await this.output();
+    const { length } = await this.output(() => true);
     await this.#tmux(["resize-window", "-x", `${columns}`, "-y", `${rows}`]);
-    // Or it might be asked to draw for a size that is the last but one.
-    await poll(async () => {
-      const output = (await this.output()).subarray(length);
+    await this.output((output) =>
       // deno-lint-ignore no-control-regex
-      return /\x1b\[0J[^]*\x1b\[\d+G$/.test(new TextDecoder().decode(output));
-    });
+      /\x1b\[0J[^]*\x1b\[\d+G$/.test(output.slice(length))
+    );
   }
 
   /** The rows that are not empty at the end, without the spaces at theirs. */
@@ -193,9 +202,15 @@ export class Terminal implements AsyncDisposable {
     return await this.until((screen) => screen.includes(row));
   }
 
-  /** All bytes that the terminal has got. */
-  async output(): Promise<Uint8Array> {
-    return await Deno.readFile(`${this.directory}/output`);
+  /** All that the terminal has got; waits until it is all that is expected. */
+  async output(isAll: (output: string) => boolean): Promise<string> {
+    let output = "";
+    const isSo = await poll(async () => {
+      output = await Deno.readTextFile(`${this.directory}/output`);
+      return isAll(output);
+    });
+    assert(isSo, `Not ${isAll}:\n${JSON.stringify(output)}`);
+    return output;
   }
 
   /** The netcat's process. */
