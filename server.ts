@@ -17,7 +17,6 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
-import { createPrivateKey, X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { dirname, join } from "node:path";
 import config from "./deno.json" with { type: "json" };
@@ -305,7 +304,12 @@ class TlsListener implements AsyncIterable<Connection> {
     credentials: Credentials,
   ) {
     this.#inside = listenInside(credentials);
-    this.#outside = Deno.listen(endpoint);
+    try {
+      this.#outside = Deno.listen(endpoint);
+    } catch (error) {
+      this.#inside.close();
+      throw error;
+    }
   }
 
   get addr(): Deno.NetAddr {
@@ -329,17 +333,17 @@ class TlsListener implements AsyncIterable<Connection> {
       try {
         yield await this.#secure(conn);
       } catch {
-        closeQuietly(conn); // The certificate was renewed just now.
+        closeQuietly(conn); // It hung up, or the certificate was renewed just now.
       }
     }
   }
 
   async #secure(outside: Deno.TcpConn): Promise<Connection> {
+    outside.setNoDelay(); // Fails for who has hung up.
+    outside.setKeepAlive();
     const { hostname, port } = this.#inside.addr;
     const wire = await Deno.connect({ hostname, port });
     const inside = await this.#accept(wire);
-    outside.setNoDelay();
-    outside.setKeepAlive();
     wire.setNoDelay();
     const close = inside.close.bind(inside);
     let timeout: ReturnType<typeof setTimeout> | undefined;
@@ -451,7 +455,7 @@ function nameOf(listener: Listener): string {
   return formatAddress(hostname, port);
 }
 
-/** Reads the certificate and the key, which the TLS server would take unseen. */
+/** Reads the certificate and the key. */
 async function readCredentials(
   files: CredentialFiles,
 ): Promise<Credentials> {
@@ -459,22 +463,7 @@ async function readCredentials(
     Deno.readTextFile(file).catch((error) => {
       throw new StartError(`Cannot read ${file}: ${explain(error)}`);
     });
-  const [cert, key] = [await read(files.cert), await read(files.key)];
-  const check = <T>(file: string, parse: () => T): T => {
-    try {
-      return parse();
-    } catch {
-      throw new StartError(`Cannot use ${file}: it is not PEM of its kind`);
-    }
-  };
-  const certificate = check(files.cert, () => new X509Certificate(cert));
-  const privateKey = check(files.key, () => createPrivateKey(key));
-  if (!certificate.checkPrivateKey(privateKey)) {
-    throw new StartError(
-      `Cannot use ${files.key}: it is of another certificate`,
-    );
-  }
-  return { cert, key };
+  return { cert: await read(files.cert), key: await read(files.key) };
 }
 
 /**
