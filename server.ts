@@ -93,7 +93,6 @@ function parseCommand(args: string[]): Command {
       lang: LANGS.find((lang) => navigator.language.startsWith(lang)) ??
         DEFAULTS.lang,
       motd: DEFAULTS.motd,
-      log: "off",
     },
     unknown,
   });
@@ -101,7 +100,9 @@ function parseCommand(args: string[]): Command {
   if (flags.version) return { print: `chat-server ${config.version}` };
 
   if (flags._.length > 0) unknown(String(flags._[0])); // What follows a "--".
-  const { hostname, motd, log } = flags;
+  const given: Record<string, unknown> = flags;
+  const messages = given["log-messages"] === true;
+  const { hostname, motd, log = messages ? "text" : "off" } = flags;
   const lang = LANGS.find((lang) => lang === flags.lang);
   if (!/^\S+$/.test(hostname)) {
     throw new UsageError(
@@ -118,7 +119,6 @@ function parseCommand(args: string[]): Command {
       `Invalid --log ${quote(log)}: it takes off, text or json`,
     );
   }
-  const given: Record<string, unknown> = flags;
   const number = (name: keyof typeof NUMBERS, value = given[name]): number => {
     const { min, max, default: fallback } = NUMBERS[name];
     value ??= String(fallback);
@@ -153,7 +153,7 @@ function parseCommand(args: string[]): Command {
       history: number("history"),
       motd,
     },
-    log: { format: log, messages: given["log-messages"] === true },
+    log: { format: log, messages },
   };
 }
 
@@ -538,7 +538,7 @@ Usage: deno run -N server.ts [options]
   --history N            lines last said that a newcomer is told (${DEFAULTS.history})
   --motd TEXT            what a newcomer is told
   --log off|text|json    log who comes and goes; failures always are (off)
-  --log-messages         log what is said, too
+  --log-messages         log what is said, too (as text)
   -h, --help             print this
   -V, --version          print the version`;
 

@@ -448,6 +448,13 @@ Deno.test({
   },
 });
 
+Deno.test("server.ts --log-messages alone logs as text", async () => {
+  await using server = await startServer(["--log-messages"]);
+  await using ann = await TestClient.join(server.addr);
+  await ann.send("hello\n");
+  await server.says(/Z message \S+ hello$/m);
+});
+
 Deno.test("server.ts takes a message of the day, a history, and no commands", async () => {
   await using server = await startServer([
     "--motd=Be kind",
