@@ -296,6 +296,10 @@ async function converse(
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   try {
     for await (const chunk of conn.readable) {
+      // An alert: what a TLS server answers to plain text.
+      if (chunk[0] === 0x15 && chunk[1] === 0x03) {
+        return "it speaks TLS, see --tls";
+      }
       terminal.show(decoder.decode(chunk, { stream: true }));
     }
   } catch (error) {

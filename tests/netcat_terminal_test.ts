@@ -501,6 +501,23 @@ terminalTest(
 );
 
 terminalTest(
+  "it says that a server speaks TLS, where it does",
+  async () => {
+    await using pair = await openPair([], { columns: 100 });
+    const { terminal, peer, port } = pair;
+    await terminal.type("hello");
+    await terminal.press("Enter");
+    assertEquals(await peer.line(), "hello");
+    await peer.send(new Uint8Array([0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 0x32]));
+    await terminal.assertEnds(1);
+    assertEquals(
+      (await terminal.screen())[1],
+      `Lost the connection to 127.0.0.1:${port}: it speaks TLS, see --tls`,
+    );
+  },
+);
+
+terminalTest(
   "--reconnect comes back to a server that was restarted",
   async () => {
     const listener = listen();
