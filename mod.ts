@@ -420,18 +420,7 @@ export class Chat implements AsyncDisposable {
   }
 
   async #converse(client: Client): Promise<void> {
-    if (client.isShakingHands) {
-      try {
-        await client.handshake();
-      } catch (error) {
-        const why = client.closed ? "it takes too long" : messageOf(error);
-        if (!this.#closed) {
-          this.#options.log(`Cannot secure ${client.who}: ${why}`);
-        }
-        client.close();
-      }
-      if (client.closed) return;
-    }
+    if (client.isShakingHands && !await this.#secure(client)) return;
     await this.#broadcaster.send({ type: "entering", client });
     const toEvents = this.#options.commands ? withCommands : asMessage;
     try {
@@ -448,6 +437,20 @@ export class Chat implements AsyncDisposable {
     await this.#broadcaster.send({ type: "leaving", client });
     await client.flushed;
     client.close();
+  }
+
+  /** Waits until a TLS connection is one; tells whether it is. */
+  async #secure(client: Client): Promise<boolean> {
+    try {
+      await client.handshake();
+    } catch (error) {
+      const why = client.closed ? "it takes too long" : messageOf(error);
+      if (!this.#closed) {
+        this.#options.log(`Cannot secure ${client.who}: ${why}`);
+      }
+      client.close();
+    }
+    return !client.closed;
   }
 
   /** What the client says: whole lines, not too long and not too fast. */
@@ -749,7 +752,7 @@ function decode(bytes: Uint8Array): string {
  *
  * @example What would have cleared the screen
  * ```ts
- * import { printable } from "./mod.ts";
+ * import { printable } from "@linechat/chat";
  * import { assertEquals } from "@std/assert";
  *
  * assertEquals(printable("one\x1b[2J\r\n\ttwo"), "one[2J\n\ttwo");
@@ -985,7 +988,7 @@ class Broadcaster {
   find(name: string): Client | undefined {
     if (name.length > MAX_NAME) return;
     const key = nameKey(name);
-    return this.members.find((client) => client.key === key);
+    return this.#clients.values().find((client) => client.key === key);
   }
 
   watch(messages: boolean): ReadableStream<ChatEvent> {

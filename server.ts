@@ -269,7 +269,7 @@ type UnixListener = Deno.UnixListener & { readonly path: string };
 /** Opens a port or a socket. */
 async function listen(
   endpoint: Endpoint,
-  credentials?: Credentials,
+  credentials?: Deno.TlsCertifiedKeyPem,
 ): Promise<Listener> {
   try {
     if ("path" in endpoint) return await listenUnix(endpoint.path);
@@ -281,12 +281,6 @@ async function listen(
       : formatAddress(endpoint.hostname, endpoint.port);
     throw new StartError(`Cannot listen on ${where}: ${explain(error)}`);
   }
-}
-
-/** A certificate and its key, as PEM. */
-interface Credentials {
-  cert: string;
-  key: string;
 }
 
 /**
@@ -301,7 +295,7 @@ class TlsListener implements AsyncIterable<Connection> {
 
   constructor(
     endpoint: { hostname: string; port: number },
-    credentials: Credentials,
+    credentials: Deno.TlsCertifiedKeyPem,
   ) {
     this.#inside = listenInside(credentials);
     try {
@@ -317,7 +311,7 @@ class TlsListener implements AsyncIterable<Connection> {
   }
 
   /** Has others take their place, for those who connect from then on. */
-  renew(credentials: Credentials): void {
+  renew(credentials: Deno.TlsCertifiedKeyPem): void {
     const renewed = listenInside(credentials);
     this.#inside.close();
     this.#inside = renewed;
@@ -388,7 +382,7 @@ function closeQuietly(resource: { close(): void }): void {
   }
 }
 
-function listenInside(credentials: Credentials): Deno.TlsListener {
+function listenInside(credentials: Deno.TlsCertifiedKeyPem): Deno.TlsListener {
   return Deno.listenTls({ hostname: "127.0.0.1", port: 0, ...credentials });
 }
 
@@ -458,7 +452,7 @@ function nameOf(listener: Listener): string {
 /** Reads the certificate and the key. */
 async function readCredentials(
   files: CredentialFiles,
-): Promise<Credentials> {
+): Promise<Deno.TlsCertifiedKeyPem> {
   const read = (file: string) =>
     Deno.readTextFile(file).catch((error) => {
       throw new StartError(`Cannot read ${file}: ${explain(error)}`);

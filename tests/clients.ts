@@ -11,16 +11,23 @@ import {
 
 const encoder = new TextEncoder();
 
+/** What a connection brings, line by line. */
+export function linesOf(
+  { readable }: { readable: ReadableStream<Uint8Array<ArrayBuffer>> },
+): ReadableStreamDefaultReader<string> {
+  return readable
+    .pipeThrough(new TextDecoderStream())
+    .pipeThrough(new TextLineStream())
+    .getReader();
+}
+
 /** A client as a test sees it: bytes out, lines in. */
 export abstract class LineClient implements AsyncDisposable {
   abstract readonly who: string;
   readonly #lines: ReadableStreamDefaultReader<string>;
 
   constructor(readable: ReadableStream<Uint8Array<ArrayBuffer>>) {
-    this.#lines = readable
-      .pipeThrough(new TextDecoderStream())
-      .pipeThrough(new TextLineStream())
-      .getReader();
+    this.#lines = linesOf({ readable });
   }
 
   /** Sends bytes, or text as it is: a line needs its `\n`. */
@@ -54,12 +61,33 @@ export abstract class LineClient implements AsyncDisposable {
   }
 }
 
-/** A client on a real socket. */
-export class TestClient extends LineClient {
+/** A client on one end of a real socket. */
+export abstract class SocketClient extends LineClient {
+  constructor(
+    readonly conn: Deno.TcpConn,
+    readable: ReadableStream<Uint8Array<ArrayBuffer>> = conn.readable,
+  ) {
+    super(readable);
+  }
+
+  async send(data: string | Uint8Array): Promise<void> {
+    let bytes = typeof data === "string" ? encoder.encode(data) : data;
+    while (bytes.length > 0) {
+      bytes = bytes.subarray(await this.conn.write(bytes));
+    }
+  }
+
+  async end(): Promise<void> {
+    await this.conn.closeWrite();
+  }
+}
+
+/** A client of a server, on a real socket. */
+export class TestClient extends SocketClient {
   readonly who: string;
 
-  private constructor(readonly conn: Deno.TcpConn) {
-    super(conn.readable);
+  private constructor(conn: Deno.TcpConn) {
+    super(conn);
     this.who = formatAddress(conn.localAddr.hostname, conn.localAddr.port);
   }
 
@@ -73,17 +101,6 @@ export class TestClient extends LineClient {
     const client = await TestClient.connect(addr);
     assertEquals(await client.line(), `Welcome ${client.who}`);
     return client;
-  }
-
-  async send(data: string | Uint8Array): Promise<void> {
-    let bytes = typeof data === "string" ? encoder.encode(data) : data;
-    while (bytes.length > 0) {
-      bytes = bytes.subarray(await this.conn.write(bytes));
-    }
-  }
-
-  async end(): Promise<void> {
-    await this.conn.closeWrite();
   }
 }
 

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { formatAddress } from "../mod.ts";
-import { LineClient, openChat } from "./clients.ts";
+import { openChat, SocketClient } from "./clients.ts";
 import { Terminal, type TerminalOptions, terminalTest } from "./terminal.ts";
 
 const encoder = new TextEncoder();
@@ -17,12 +17,13 @@ const CONTROLS = /[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
 const OWN_ESCAPES = /\x1b\[(?:\d*[ACDGJ]|2m|22m|38;5;\d+m|39m)/g;
 
 /** A server's end of netcat's connection. */
-class Peer extends LineClient {
+class Peer extends SocketClient {
   readonly who: string;
 
-  constructor(readonly conn: Deno.TcpConn) {
+  constructor(conn: Deno.TcpConn) {
     // Not its own, which closes both sides at the end of what it reads.
     super(
+      conn,
       new ReadableStream({
         async pull(controller) {
           const buffer = new Uint8Array(4096);
@@ -34,17 +35,6 @@ class Peer extends LineClient {
     );
     const { hostname, port } = conn.remoteAddr;
     this.who = formatAddress(hostname, port);
-  }
-
-  async send(data: string | Uint8Array): Promise<void> {
-    let bytes = typeof data === "string" ? encoder.encode(data) : data;
-    while (bytes.length > 0) {
-      bytes = bytes.subarray(await this.conn.write(bytes));
-    }
-  }
-
-  async end(): Promise<void> {
-    await this.conn.closeWrite();
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {

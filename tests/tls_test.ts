@@ -1,7 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { TextLineStream } from "@std/streams/text-line-stream";
 import { Chat } from "../mod.ts";
-import { TestClient } from "./clients.ts";
+import { linesOf, TestClient } from "./clients.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
 
 async function openssl(...args: string[]): Promise<void> {
@@ -96,11 +95,6 @@ async function connect(
 ): Promise<Deno.TlsConn> {
   const caCerts = [await Deno.readTextFile(cert)];
   return await Deno.connectTls({ hostname, port, caCerts });
-}
-
-function linesOf(conn: Deno.Conn): ReadableStreamDefaultReader<string> {
-  return conn.readable.pipeThrough(new TextDecoderStream())
-    .pipeThrough(new TextLineStream()).getReader();
 }
 
 const encoder = new TextEncoder();

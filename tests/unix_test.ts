@@ -1,6 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { TextLineStream } from "@std/streams/text-line-stream";
-import { TestClient } from "./clients.ts";
+import { linesOf, TestClient } from "./clients.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
 
 const SERVER = { permissions: ["-N", "-R", "-W"] };
@@ -25,8 +24,7 @@ test("server.ts has clients of a port and of a Unix socket in one room", async (
   assertEquals(await server.line(), `Listening on ${path}`);
   await using ann = await TestClient.join(server.addr);
   const conn = await Deno.connect({ transport: "unix", path });
-  const bob = conn.readable.pipeThrough(new TextDecoderStream())
-    .pipeThrough(new TextLineStream()).getReader();
+  const bob = linesOf(conn);
   const who = (await bob.read()).value!.replace("Welcome ", "");
   assertMatch(who, /^unix:\d+$/);
   assertEquals(await ann.line(), `${who} is online`);
