@@ -1,28 +1,37 @@
-// Copyright 2026 the chat authors. MIT license.
+// Copyright 2026 the linechat authors. MIT license.
 
 /**
- * A line-based TCP chat server: everyone who connects with any TCP client joins
- * the room, and every line that one client sends reaches all of them.
+ * A line-based TCP chat server: every line that one client sends is broadcast to
+ * all clients.
  *
  * ```sh
  * deno run -N server.ts          # the server, on localhost:8000
  * deno run -N netcat.ts          # a client
  * ```
  *
- * The program is the chat server of the well-known Go tutorial, by the same
- * names. Read {@linkcode Chat} from top to bottom and follow a line on its way:
+ * The program is a port of the chat server of *The Go Programming Language*
+ * (https://gopl.io, ch8/chat) and keeps its names. The order of this file is the
+ * path of a message:
  *
- * 1. `serve` accepts a connection and gives it to `handleConn`;
- * 2. `handleConn` splits what it reads to lines and makes events of them;
- * 3. the `broadcaster`, one loop over one async iterator of events, is the only
- *    code that touches the set of clients;
- * 4. the lines of a moment go as one chunk into the `Trunk`, a stream that is
- *    `tee()`d into a branch a client;
- * 5. each branch is piped to its client's `clientWriter`.
+ * 1. Accept: {@linkcode Chat.serve} accepts a connection and passes it to
+ *    {@linkcode Chat.handleConn}, an async function per connection.
+ * 2. Read lines: `LineSplitter` splits the bytes of the client into lines.
+ * 3. Events: lines become messages and commands.
+ * 4. Broadcaster: one loop over one async iterator of events is the only owner of
+ *    the members.
+ * 5. Fan-out: the text of a moment is written as one chunk to a trunk stream, which
+ *    `tee()` splits once per kind of receiver. Each branch is piped into a sink,
+ *    which appends the chunk to its log.
+ * 6. Client writer: a cursor in that log, which writes to its connection as fast as
+ *    the client reads.
  *
- * @example A chat on a free port, and one line said in it
+ * The other sections stand beside that path: backpressure, limits per address,
+ * connections, options, commands, names, history and texts.
+ *
+ * @example Serve a chat on a free port
  * ```ts
  * import { Chat } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
  *
  * await using chat = new Chat();
  * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -34,7 +43,9 @@
  * await conn.write(new TextEncoder().encode("hello\n"));
  *
  * for await (const event of events) {
- *   if (event.type === "message") break; // { who: "127.0.0.1:…", text: "hello" }
+ *   if (event.type !== "message") continue;
+ *   assertEquals(event.text, "hello");
+ *   break;
  * }
  * ```
  *
@@ -43,71 +54,1987 @@
 
 import { setImmediate, setTimeout as delay } from "node:timers/promises";
 
-/**
- * The languages in which the room speaks: English, and the seed's Chinese.
- *
- * @example A room in the language of the system
- * ```ts
- * import { Chat, type Lang } from "@linechat/chat";
- *
- * const lang: Lang = navigator.language.startsWith("zh") ? "zh" : "en";
- * await using chat = new Chat({ lang });
- * ```
- */
-export type Lang = "en" | "zh";
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const latin1 = new TextDecoder("latin1");
+
+// --- Accept ---------------------------------------------------------------------
+
+/** Pause after a failed accept, in milliseconds. */
+const ACCEPT_PAUSE = 100;
+/** Time limit of a TLS handshake and of {@linkcode ChatOptions.admit}, in milliseconds. */
+const ENTRY_TIMEOUT = 10_000;
+/** Time to read the pending output when the chat closes, in milliseconds. */
+const CLOSE_TIMEOUT = 2_000;
+/** Maximum number of refused clients that are given time to close their side. */
+const MAX_REFUSING = 100;
+/** Maximum size of the unfinished lines of all clients together, in bytes. */
+const MAX_UNFINISHED = 64 * 1024 * 1024;
+/** Maximum size of the unread private output of all clients together, in bytes. */
+const MAX_UNREAD = 64 * 1024 * 1024;
 
 /**
- * What happens in the room, as {@linkcode Chat.events} tells it. Private messages
- * are nobody else's business, and are not told.
+ * A chat room.
  *
- * @example A log of the room
+ * A chat opens no port. Pass listeners to {@linkcode Chat.serve} or connections to
+ * {@linkcode Chat.handleConn}. Close it with `await using`, {@linkcode Chat.close}
+ * or an `AbortSignal`.
+ *
+ * @example Test a chat without sockets
+ * ```ts
+ * import { Chat } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using chat = new Chat();
+ * await using ann = chat.connect({ name: "ann" });
+ * assertEquals((await ann.lines.next()).value, "Welcome ann");
+ * assertEquals(chat.members.map(({ name }) => name), ["ann"]);
+ * ```
+ */
+export class Chat implements AsyncDisposable {
+  readonly #options: Options;
+  readonly #limits: AddressLimits;
+  readonly #backpressure = new Backpressure();
+  readonly #broadcaster: Broadcaster;
+  readonly #commands: CommandTable;
+  /** The open connections, and the promise of `handleConn` for each. */
+  readonly #connections = new Map<Client, Promise<void>>();
+  /** The clients that are waiting for their handshake or for `admit`. */
+  readonly #entering = new Set<Client>();
+  readonly #listeners = new Set<{ close?(): void }>();
+  readonly #unfinished = new MemoryPool(MAX_UNFINISHED);
+  readonly #unread = new MemoryPool(MAX_UNREAD);
+  readonly #timer: ReturnType<typeof setInterval>;
+  /** Aborts when the chat begins to close. */
+  readonly #closing = new AbortController();
+  #closed?: Promise<void>;
+  /** The number of connections so far, which gives each its id. */
+  #count = 0;
+  /** The number of connections so far that have no host and port. */
+  #unnamed = 0;
+  #refusing = 0;
+  /** The credit of the program. */
+  readonly #credit = new TokenBucket(CREDIT, CREDIT);
+
+  /**
+   * Creates a chat without members.
+   *
+   * @param options The options. `undefined` selects the default of an option.
+   * @throws {TypeError} If an option has the wrong type.
+   * @throws {RangeError} If a number is out of range.
+   */
+  constructor(options: ChatOptions = {}) {
+    this.#options = checkOptions(options);
+    const { maxBacklog, idle } = this.#options;
+    this.#limits = new AddressLimits(this.#options);
+    const fanOut = new FanOut(maxBacklog, this.#backpressure);
+    this.#broadcaster = new Broadcaster(this.#options, fanOut);
+    this.#commands = new CommandTable(this.#options, this, this.#broadcaster);
+    const period = idle === 0 ? 1000 : Math.min(1000, idle / 4);
+    this.#timer = setInterval(() => this.#tidy(), period);
+    Deno.unrefTimer(this.#timer);
+    const close = () => void this.close();
+    options.signal?.addEventListener("abort", close, this.#closing);
+    if (options.signal?.aborted) close();
+  }
+
+  /**
+   * Accepts connections until the listener or the chat is closed. The chat closes
+   * the listener.
+   *
+   * A failed accept is logged, and accepting continues after 0.1 seconds. The usual
+   * cause is that no file descriptors are left.
+   *
+   * @param listener A `Deno.Listener`, or any async iterable of connections.
+   * @returns A promise that resolves when accepting has ended. It never rejects.
+   *
+   * @example Serve one room on two ports
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+   * chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+   * ```
+   */
+  async serve(
+    listener: AsyncIterable<Connection> & { close?(): void },
+  ): Promise<void> {
+    const { log } = this.#options;
+    const { signal } = this.#closing;
+    this.#listeners.add(listener);
+    let isFailing = false;
+    while (!signal.aborted) {
+      try {
+        for await (const conn of listener) {
+          isFailing = false;
+          this.handleConn(conn).catch((error) =>
+            log(`Cannot serve a connection: ${messageOf(error)}`)
+          );
+        }
+        break;
+      } catch (error) {
+        // A peer can reset its connection before the accept.
+        const isHarmless = error instanceof Deno.errors.NotConnected;
+        if (!isHarmless && !isFailing) {
+          log(`Cannot accept connections: ${messageOf(error)}`);
+        }
+        isFailing = !isHarmless;
+        const pause = isHarmless ? 0 : ACCEPT_PAUSE;
+        await delay(pause, null, { signal }).catch(() => {});
+      }
+    }
+    this.#listeners.delete(listener);
+    closeQuietly(listener);
+  }
+
+  /**
+   * Serves one connection until it is closed. The client joins, and each line that
+   * it sends is broadcast. At the end of its input it leaves, receives its pending
+   * output and is closed.
+   *
+   * @param conn The connection. The chat closes it.
+   * @returns A promise that resolves when the connection is closed.
+   * @throws {TypeError} If a stream of the connection is locked.
+   *
+   * @example Accept a connection yourself
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+   * const { port } = listener.addr;
+   * await using chat = new Chat();
+   * using client = await Deno.connect({ hostname: "127.0.0.1", port });
+   * chat.handleConn(await listener.accept());
+   * await client.read(new Uint8Array(100)); // "Welcome 127.0.0.1:50000\n"
+   * ```
+   */
+  async handleConn(conn: Connection): Promise<void> {
+    const { remoteAddr: addr } = conn;
+    const name = "hostname" in addr
+      ? formatAddress(hostOf(addr.hostname), addr.port)
+      : `${addr.transport}:${++this.#unnamed}`;
+    await this.#handle(conn, name);
+  }
+
+  async #handle(conn: Connection, name: string): Promise<void> {
+    const client = new Client(String(++this.#count), name, conn, this.#unread);
+    const entry = this.#closed
+      ? this.#options.texts.closing
+      : this.#limits.enter(client.address);
+    const served = typeof entry === "string"
+      ? this.#refuse(client, entry)
+      : this.#converse(client, entry);
+    this.#connections.set(client, served);
+    await served;
+    this.#connections.delete(client);
+  }
+
+  /** Makes a client a member until the end of its input. */
+  async #converse(client: Client, allowance: Allowance): Promise<void> {
+    await this.#spend(allowance.credit, ENTRY_COST);
+    let refusal = await this.#admit(client);
+    if (this.#closed) refusal = this.#options.texts.closing;
+    if (refusal !== undefined) await this.#refuse(client, refusal);
+    else if (!client.isClosed) {
+      await this.#broadcaster.send({ type: "entering", client });
+      try {
+        for await (const lines of this.#readLines(client, allowance.lines)) {
+          await this.#handleLines(client, lines, allowance.credit);
+          if (client.writer.isFinishing) break;
+        }
+      } catch {
+        // A failed read ends the input, as in the Go original.
+      }
+      await this.#broadcaster.send({ type: "leaving", id: client.id });
+      await client.writer.flushed();
+      await client.linger();
+    }
+    client.close();
+    this.#limits.leave(client.address, allowance);
+  }
+
+  /** Completes the handshake and returns the reason to refuse a client, if there is one. */
+  async #admit(client: Client): Promise<string | undefined> {
+    const { admit, log, texts } = this.#options;
+    const { name, address } = client;
+    if (!client.needsHandshake && admit === undefined) return;
+    this.#entering.add(client);
+    const timeout = new AbortController();
+    const signal = AbortSignal.any([timeout.signal, this.#closing.signal]);
+    try {
+      if (!await this.#secure(client)) return;
+      return await Promise.race([
+        admit?.({ name, address }),
+        delay(ENTRY_TIMEOUT, texts.notAdmitted, { signal }),
+      ]) ?? undefined;
+    } catch (error) {
+      if (!this.#closed) log(`Cannot admit ${name}: ${messageOf(error)}`);
+      return texts.notAdmitted;
+    } finally {
+      timeout.abort();
+      this.#entering.delete(client);
+    }
+  }
+
+  /** Completes the handshake of a client and returns whether that succeeded. */
+  async #secure(client: Client): Promise<boolean> {
+    try {
+      await client.handshake();
+      return true;
+    } catch (error) {
+      const reason = client.isClosed ? "handshake timeout" : messageOf(error);
+      if (!this.#closed) {
+        this.#options.log(`Cannot secure ${client.name}: ${reason}`);
+      }
+      client.close();
+      return false;
+    }
+  }
+
+  /** Sends the reason of a refusal and closes the connection. */
+  async #refuse(client: Client, reason: string): Promise<void> {
+    this.#refusing++;
+    client.closeWithin(HANG_UP_TIMEOUT);
+    client.writer.send(encoder.encode(reason + "\n"));
+    client.writer.finish();
+    await client.writer.flushed();
+    if (this.#refusing <= MAX_REFUSING) await client.linger();
+    client.close();
+    this.#refusing--;
+  }
+
+  /** Yields the lines that a client sends, no faster than its rate limit. */
+  async *#readLines(
+    client: Client,
+    bucket?: TokenBucket,
+  ): AsyncGenerator<string[]> {
+    const { maxLine, texts } = this.#options;
+    const { id, writer } = client;
+    const notify = (text: string) =>
+      this.#broadcaster.send({ type: "notice", id, text });
+    const splitter = new LineSplitter(maxLine);
+    const opening = new Opening();
+    try {
+      for await (const chunk of client.read()) {
+        const protocol = opening.protocolOf(chunk);
+        if (protocol !== undefined) {
+          return await notify(texts.otherProtocol(protocol));
+        }
+        const lines = splitter.push(chunk);
+        this.#unfinished.set(splitter, splitter.held, () => {
+          splitter.discard();
+          void notify(texts.discarded);
+        });
+        yield* pace(lines, bucket, this.#closing);
+        for (; splitter.tooLong > 0; splitter.tooLong--) {
+          await notify(texts.tooLong(maxLine));
+          await writer.privateWritten();
+        }
+      }
+      yield* pace(splitter.end(), bucket, this.#closing);
+    } finally {
+      this.#unfinished.delete(splitter);
+    }
+  }
+
+  /** Broadcasts the messages in some lines and runs the commands, in their order. */
+  async #handleLines(
+    client: Client,
+    lines: string[],
+    credit: TokenBucket,
+  ): Promise<void> {
+    const { id, writer } = client;
+    const name = this.#broadcaster.member(id)?.name ?? client.name;
+    for (
+      const batch of batches(lines, name, this.#options.commands !== false)
+    ) {
+      await this.#spend(credit, batch.size);
+      if (batch.isCommand) await this.#commands.run(id, batch.lines[0]);
+      else {
+        await this.#broadcaster.send({
+          type: "message",
+          id,
+          lines: batch.lines,
+        });
+      }
+      client.spokeAt = Date.now();
+      // A client that does not read its replies is not read either.
+      await writer.privateWritten();
+      if (writer.isFinishing) return;
+    }
+  }
+
+  /** Spends credit. A sender without credit waits for its turn. */
+  async #spend(credit: TokenBucket, size: number): Promise<void> {
+    if (credit.level < 0) await this.#backpressure.turn();
+    credit.spend(size);
+  }
+
+  /** Disconnects idle members and forgets addresses that have no connection. */
+  #tidy(): void {
+    const { idle, texts } = this.#options;
+    this.#limits.tidy();
+    if (idle === 0) return;
+    const oldest = Date.now() - idle;
+    for (const { id, spokeAt } of this.#connections.keys()) {
+      if (spokeAt > oldest) continue;
+      const notice = texts.idle(idle);
+      void this.#broadcaster.send({ type: "leaving", id, notice });
+    }
+  }
+
+  /**
+   * The present members, in the order in which they joined.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using chat = new Chat();
+   * assertEquals(chat.members, []);
+   * ```
+   */
+  get members(): Member[] {
+    return this.#broadcaster.members;
+  }
+
+  /**
+   * Reports what happens in the room from this call on.
+   *
+   * The stream starts with the next event and ends when the chat has closed and all
+   * events are read. A reader can lag by `maxBacklog` bytes. Past that, its stream
+   * fails.
+   *
+   * @param options `messages: false` leaves out messages, actions and notices.
+   * @returns A stream of events. Cancel it to stop.
+   *
+   * @example Write a bot that answers with the time
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * await using ann = chat.connect({ name: "ann" });
+   * const events = chat.events();
+   * await ann.send("!time");
+   * for await (const event of events) {
+   *   if (event.type !== "message" || event.own) continue;
+   *   if (event.text === "!time") {
+   *     await chat.say("clock", new Date().toISOString());
+   *     break;
+   *   }
+   * }
+   * ```
+   */
+  events(
+    { messages = true }: { messages?: boolean } = {},
+  ): ReadableStream<ChatEvent> {
+    return this.#broadcaster.watch(messages);
+  }
+
+  /**
+   * Broadcasts a message of the program.
+   *
+   * @param name The name of the speaker. It must be a valid name. Members can have
+   * the same name.
+   * @param text The text. Each line becomes a message.
+   * @returns A promise that resolves when the text is queued. It takes longer while a
+   * client is behind, if the program sends much.
+   * @throws {TypeError} If the name is not valid.
+   * @throws {Error} If the chat has closed.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * await chat.say("clock", "It is noon");
+   * ```
+   */
+  async say(name: string, text: string): Promise<void> {
+    await this.#speak("message", name, text);
+  }
+
+  /**
+   * Broadcasts an action of the program, as the command `/me` does for a member.
+   *
+   * @param name The name of the actor, as for {@linkcode Chat.say}.
+   * @param text The text. Each line becomes an action.
+   * @throws {TypeError} If the name is not valid.
+   * @throws {Error} If the chat has closed.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * await chat.act("clock", "strikes twelve"); // "* clock strikes twelve"
+   * ```
+   */
+  async act(name: string, text: string): Promise<void> {
+    await this.#speak("action", name, text);
+  }
+
+  /**
+   * Broadcasts a notice. Its lines start with `-- `, which no member can send.
+   *
+   * @param text The text. Each line becomes a notice.
+   * @throws {Error} If the chat has closed.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * await chat.notice("Back in five minutes"); // "-- Back in five minutes"
+   * ```
+   */
+  async notice(text: string): Promise<void> {
+    this.#checkOpen();
+    await this.#perform({ type: "notice", text: printable(text) });
+  }
+
+  /**
+   * Sends a notice to one member.
+   *
+   * @param name The name of the member.
+   * @param text The text. Each line becomes a notice.
+   * @returns Whether there is such a member.
+   * @throws {Error} If the chat has closed.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using chat = new Chat();
+   * assertEquals(await chat.tell("nobody", "Hello"), false);
+   * ```
+   */
+  async tell(name: string, text: string): Promise<boolean> {
+    this.#checkOpen();
+    const id = this.#broadcaster.find(name)?.id;
+    if (id === undefined) return false;
+    await this.#perform({ type: "notice", id, text: printable(text) });
+    return true;
+  }
+
+  /**
+   * Closes the connection of a member. The member and the room see the reason.
+   *
+   * @param name The name of the member.
+   * @param reason The reason, on one line.
+   * @returns Whether there is such a member.
+   * @throws {Error} If the chat has closed.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * await using chat = new Chat();
+   * await using ann = chat.connect({ name: "ann" });
+   * await ann.lines.next(); // "Welcome ann"
+   * await chat.kick("ann", "advertising");
+   * ```
+   */
+  async kick(name: string, reason = ""): Promise<boolean> {
+    this.#checkOpen();
+    const id = this.#broadcaster.find(name)?.id;
+    if (id === undefined) return false;
+    await this.#perform({ type: "leaving", id, reason: onOneLine(reason) });
+    return true;
+  }
+
+  async #speak(
+    type: "message" | "action",
+    name: string,
+    text: string,
+  ): Promise<void> {
+    this.#checkName(name);
+    this.#checkOpen();
+    for (const { lines, size } of batches(linesOf(text), name, false)) {
+      await this.#spend(this.#credit, size);
+      await this.#perform({ type, id: "", name, lines });
+    }
+  }
+
+  #checkName(name: string): void {
+    const problem = nameProblem(name, this.#options.texts);
+    if (problem !== undefined) throw new TypeError(problem);
+  }
+
+  #checkOpen(): void {
+    if (this.#closed && this.#broadcaster.isOver) {
+      throw new Error("Cannot write to the chat: it has ended");
+    }
+  }
+
+  /** Sends an event of the program. While the chat closes, it has no effect. */
+  async #perform(event: RoomEvent): Promise<void> {
+    if (!this.#closed) await this.#broadcaster.send(event);
+  }
+
+  /**
+   * Adds an in-memory client, for a bot or a test.
+   *
+   * @param options The name of the member (by default, `memory:1` or the next number)
+   * and the host that it seems to connect from (by default, none).
+   * @returns The client.
+   * @throws {TypeError} If the name is not valid.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using chat = new Chat({ commands: false });
+   * await using ann = chat.connect({ name: "ann" });
+   * assertEquals((await ann.lines.next()).value, "Welcome ann");
+   * await ann.send("hello");
+   * assertEquals((await ann.lines.next()).value, "ann: hello");
+   * ```
+   */
+  connect(
+    { name, address = "" }: { name?: string; address?: string } = {},
+  ): LocalClient {
+    if (name !== undefined) this.#checkName(name);
+    const [conn, client] = connectedPair(address);
+    void this.#handle(conn, name ?? `memory:${++this.#unnamed}`);
+    return client;
+  }
+
+  /**
+   * Closes the chat. It closes the listeners, sends a line to the clients, gives
+   * them up to 2 seconds to read their pending output, and closes the connections.
+   *
+   * @returns A promise that resolves when everything is closed.
+   *
+   * @example
+   * ```ts
+   * import { Chat } from "@linechat/chat";
+   *
+   * const chat = new Chat();
+   * const served = chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
+   * await chat.close();
+   * await served;
+   * ```
+   */
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  /** Closes the chat, as {@linkcode Chat.close} does. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(): Promise<void> {
+    this.#closing.abort();
+    clearInterval(this.#timer);
+    this.#listeners.forEach(closeQuietly);
+    const closeAll = () =>
+      this.#connections.keys().forEach((client) => client.close());
+    const timeout = setTimeout(closeAll, CLOSE_TIMEOUT);
+    this.#entering.forEach((client) => client.close());
+    this.#backpressure.stop();
+    await this.#broadcaster.send({ type: "closing" });
+    while (this.#connections.size > 0) {
+      await Promise.all(this.#connections.values());
+    }
+    clearTimeout(timeout);
+    await this.#broadcaster.end();
+  }
+}
+
+// --- Read lines -----------------------------------------------------------------
+
+const LF = 0x0a;
+const CR = 0x0d;
+/** Part of the first line in which another protocol is recognized, in bytes. */
+const MAX_OPENING = 16 * 1024;
+
+/**
+ * Splits a UTF-8 byte stream into lines. Yields one array for each chunk that
+ * completes a line. Buffers at most `maxLine` bytes; longer lines are discarded.
+ *
+ * A line ends with `\n`. A preceding `\r` and all control characters except tab are
+ * removed. Invalid UTF-8 becomes U+FFFD. The last line needs no end.
+ *
+ * @param chunks The bytes. Chunks can share one buffer.
+ * @param options `maxLine` is the maximum length of a line in bytes, without its
+ * end (65536 by default). `onTooLong` is called for each longer line, as soon as its
+ * length is known; the next chunk is read when the returned value has settled.
+ * @returns The lines, in arrays.
+ *
+ * @example Split two packets into three lines
+ * ```ts
+ * import { splitLines } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const packets = ReadableStream.from(["one\r\ntw", "o\nthree"])
+ *   .pipeThrough(new TextEncoderStream());
+ * assertEquals(await Array.fromAsync(splitLines(packets)), [
+ *   ["one"],
+ *   ["two"],
+ *   ["three"],
+ * ]);
+ * ```
+ */
+export async function* splitLines(
+  chunks: AsyncIterable<Uint8Array>,
+  { maxLine = DEFAULTS.maxLine, onTooLong }: {
+    maxLine?: number;
+    onTooLong?: () => unknown;
+  } = {},
+): AsyncGenerator<string[]> {
+  const splitter = new LineSplitter(maxLine);
+  for await (const chunk of chunks) {
+    const lines = splitter.push(chunk);
+    if (lines.length > 0) yield lines;
+    for (; splitter.tooLong > 0; splitter.tooLong--) await onTooLong?.();
+  }
+  const rest = splitter.end();
+  if (rest.length > 0) yield rest;
+}
+
+/** Splits chunks of UTF-8 into lines. */
+class LineSplitter {
+  /** The bytes of the unfinished line, in a buffer that grows. */
+  #buffer = new Uint8Array(0);
+  #length = 0;
+  /** Whether the rest of the unfinished line is to be discarded. */
+  #isSkipping = false;
+  /** The number of lines that were too long. The caller resets it. */
+  tooLong = 0;
+
+  constructor(readonly maxLine: number) {}
+
+  /** The size of the buffer for the unfinished line, in bytes. */
+  get held(): number {
+    return this.#buffer.length;
+  }
+
+  /** Returns the lines that a chunk completes. */
+  push(chunk: Uint8Array): string[] {
+    const lines: string[] = [];
+    const end = chunk.lastIndexOf(LF) + 1;
+    let start = 0;
+    while (start < end) {
+      const isUnfinished = this.#length > 0 || this.#isSkipping;
+      if (!isUnfinished && end - start <= this.maxLine) {
+        // Fast path: no line of the rest can be too long.
+        const text = decode(chunk.subarray(start, end - 1));
+        for (const line of text.split("\n")) lines.push(line);
+        break;
+      }
+      const next = chunk.indexOf(LF, start);
+      this.#hold(chunk.subarray(start, next));
+      this.#finish(lines);
+      start = next + 1;
+    }
+    this.#hold(chunk.subarray(end));
+    return lines;
+  }
+
+  /** Returns the last line, if it has no end. */
+  end(): string[] {
+    const lines: string[] = [];
+    if (this.#length > 0) this.#finish(lines);
+    return lines;
+  }
+
+  /** Discards the unfinished line. */
+  discard(): void {
+    this.#isSkipping = true;
+    this.#clear();
+  }
+
+  #hold(piece: Uint8Array): void {
+    if (this.#isSkipping || piece.length === 0) return;
+    const length = this.#length + piece.length;
+    const endsWithCR = length === this.maxLine + 1 && piece.at(-1) === CR;
+    if (length > this.maxLine && !endsWithCR) {
+      this.tooLong++;
+      return this.discard();
+    }
+    if (length > this.#buffer.length) {
+      const size = Math.min(this.maxLine + 1, Math.max(64, 2 * length));
+      const larger = new Uint8Array(size);
+      larger.set(this.#buffer.subarray(0, this.#length));
+      this.#buffer = larger;
+    }
+    this.#buffer.set(piece, this.#length);
+    this.#length = length;
+  }
+
+  #finish(lines: string[]): void {
+    if (!this.#isSkipping) {
+      lines.push(decode(this.#buffer.subarray(0, this.#length)));
+    }
+    this.#isSkipping = false;
+    this.#clear();
+  }
+
+  #clear(): void {
+    this.#buffer = new Uint8Array(0);
+    this.#length = 0;
+  }
+}
+
+function decode(bytes: Uint8Array): string {
+  return printable(decoder.decode(bytes));
+}
+
+/**
+ * Removes the characters that could do more to a terminal than show text: control
+ * characters except tab and newline, DEL, line and paragraph separators, and the
+ * controls of bidirectional text (https://trojansource.codes).
+ *
+ * @param text Text of one or several lines.
+ * @returns The text without these characters.
+ *
+ * @example Remove an escape sequence
+ * ```ts
+ * import { printable } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(printable("one\x1b[2J\r\n\ttwo"), "one[2J\n\ttwo");
+ * ```
+ */
+export function printable(text: string): string {
+  return text.replace(
+    // deno-lint-ignore no-control-regex
+    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    "",
+  );
+}
+
+function linesOf(text: string): string[] {
+  return printable(text).split("\n");
+}
+
+/** Removes the same characters, and newlines. */
+function onOneLine(text: string): string {
+  return printable(text).replaceAll("\n", " ");
+}
+
+/** Recognizes clients of other protocols by the first bytes that they send. */
+class Opening {
+  /** The first line as far as it is known; undefined once it is a chat line. */
+  #text: string | undefined = "";
+
+  /** Returns the name of the other protocol, if it is one. */
+  protocolOf(chunk: Uint8Array): "HTTP" | "TLS" | undefined {
+    if (this.#text === undefined) return;
+    const end = chunk.indexOf(LF);
+    this.#text += latin1.decode(end < 0 ? chunk : chunk.subarray(0, end));
+    if (this.#text.startsWith("\x16\x03")) return "TLS";
+    if (/^[A-Z]+ \S+ HTTP\/\d/.test(this.#text)) return "HTTP";
+    const isLong = this.#text.length >= MAX_OPENING;
+    if (isLong && /^[A-Z]+ \/\S+$/.test(this.#text)) return "HTTP";
+    if (isLong || end >= 0) this.#text = undefined;
+  }
+}
+
+/** Yields lines no faster than a bucket allows. */
+async function* pace(
+  lines: string[],
+  bucket: TokenBucket | undefined,
+  { signal }: { signal: AbortSignal },
+): AsyncGenerator<string[]> {
+  while (lines.length > 0) {
+    const time = bucket?.timeUntil(1) ?? 0;
+    if (time > 0) await delay(time, null, { signal });
+    const count = bucket ? Math.floor(bucket.level) : lines.length;
+    const admitted = count >= lines.length ? lines : lines.slice(0, count);
+    lines = lines.slice(count);
+    bucket?.spend(admitted.length);
+    yield admitted;
+  }
+}
+
+// --- Events ---------------------------------------------------------------------
+
+/** Maximum size of the output of one message event, in bytes, unless one line is longer. */
+const MAX_EVENT = 16 * 1024;
+/** Size that a command counts, in bytes. */
+const COMMAND_COST = 1024;
+/** Size that an arrival counts, in bytes. */
+const ENTRY_COST = 256;
+
+/** An event of the room. Clients cause it, or the program (with an empty id). */
+type RoomEvent =
+  | { type: "entering"; client: Client }
+  | { type: "leaving"; id: string; notice?: string; reason?: string }
+  | { type: "message" | "action"; id: string; name?: string; lines: string[] }
+  | { type: "private"; id: string; to: string; text: string }
+  | { type: "renaming"; id: string; name: string }
+  /** A notice for one member or, without an id, for all. */
+  | { type: "notice"; id?: string; text: string }
+  | { type: "closing" };
+
+/** The events of one type. */
+type EventOf<Type> = Extract<RoomEvent, { type: Type }>;
+
+/** Lines that become one event: messages, or a single command. */
+interface Batch {
+  lines: string[];
+  isCommand: boolean;
+  /** An upper bound of the size of the output, in bytes. */
+  size: number;
+}
+
+/** Groups the lines of a member into batches of limited size. */
+function* batches(
+  lines: string[],
+  name: string,
+  hasCommands: boolean,
+): Generator<Batch> {
+  const width = lines.some((line) => NOT_ASCII.test(line)) ? 3 : 1;
+  const prefix = 3 * name.length + 4;
+  let batch: Batch = { lines: [], isCommand: false, size: 0 };
+  for (const line of lines) {
+    const isCommand = hasCommands && /^\/(?!\/)/.test(line);
+    const size = isCommand ? COMMAND_COST : prefix + width * line.length;
+    if (
+      batch.lines.length > 0 && (isCommand || batch.size + size > MAX_EVENT)
+    ) {
+      yield batch;
+      batch = { lines: [], isCommand: false, size: 0 };
+    }
+    if (isCommand) yield { lines: [line], isCommand, size };
+    else {
+      batch.lines.push(hasCommands && line[0] === "/" ? line.slice(1) : line);
+      batch.size += size;
+    }
+  }
+  if (batch.lines.length > 0) yield batch;
+}
+
+// deno-lint-ignore no-control-regex
+const NOT_ASCII = /[^\x00-\x7f]/;
+
+/**
+ * An event of the room, as {@linkcode Chat.events} reports it. Private messages are
+ * not reported.
+ *
+ * @example Format an event
  * ```ts
  * import type { ChatEvent } from "@linechat/chat";
  * import { assertEquals } from "@std/assert";
  *
- * function describe(event: ChatEvent): string {
- *   return event.type === "message"
- *     ? `${event.who}: ${event.text}`
- *     : `${event.who} has ${event.type}`;
+ * function format(event: ChatEvent): string {
+ *   switch (event.type) {
+ *     case "message":
+ *       return `${event.name}: ${event.text}`;
+ *     case "renamed":
+ *       return `${event.name} is now ${event.newName}`;
+ *     default:
+ *       return `${event.name} (${event.type})`;
+ *   }
  * }
  * const time = new Date();
- * assertEquals(describe({ time, type: "joined", who: "bot" }), "bot has joined");
+ * const ann = { id: "1", name: "ann", address: "192.0.2.1", own: false };
+ * assertEquals(format({ type: "joined", time, ...ann }), "ann (joined)");
  * ```
  */
 export type ChatEvent =
   & {
-    /** When it happened. */
+    /** The time of the event. */
     time: Date;
-    /** Whose doing it was, by name: `HOST:PORT`, or what the client chose. */
-    who: string;
+    /** The id of the member, which stays the same while it is connected. Empty for the program. */
+    id: string;
+    /** The name of the member or of the speaker; empty for a notice. */
+    name: string;
+    /** The host that the member connects from; empty if there is none. */
+    address: string;
+    /** Whether the program itself caused the event, by `say`, `act` or `notice`. */
+    own: boolean;
   }
   & (
     | {
-      /** A client has entered or left the room. */
-      type: "joined" | "left";
+      /** A client became a member. */
+      type: "joined";
     }
     | {
-      /** A client has taken another name. */
+      /** A member left. */
+      type: "left";
+      /** The reason that was given to {@linkcode Chat.kick}. */
+      reason?: string;
+    }
+    | {
+      /** A member changed its name. */
       type: "renamed";
-      /** The new one. */
-      name: string;
+      /** The new name. */
+      newName: string;
     }
     | {
-      /** Somebody has said a line, or has done something (`/me`). */
-      type: "message" | "action";
-      /** The line, without its end. */
+      /** A message, an action (`/me`) or a notice was broadcast. */
+      type: "message" | "action" | "notice";
+      /** The text of one line. */
       text: string;
     }
   );
 
 /**
- * What a chat needs of a connection: in-memory streams with an address will do.
+ * A member of the room.
  *
- * Every `Deno.Conn` (TCP, TLS, Unix) is one, too, and is used by its own methods,
- * since its streams close both sides at the end of its input, when a client that
- * shut down its sending side only is still owed something.
+ * @example List the members
+ * ```ts
+ * import { Chat, type Member } from "@linechat/chat";
  *
- * @example What a client sends, and a place for what it gets
+ * await using chat = new Chat();
+ * const format = ({ name, joinedAt }: Member) =>
+ *   `${name} since ${joinedAt.toISOString()}`;
+ * const list = chat.members.map(format);
+ * ```
+ */
+export interface Member {
+  /** The id, which stays the same while the member is connected. */
+  readonly id: string;
+  /** The name: `HOST:PORT` until the member chooses another. */
+  readonly name: string;
+  /** The host that the member connects from; empty if there is none. */
+  readonly address: string;
+  /** The time at which the member joined. */
+  readonly joinedAt: Date;
+}
+
+// --- Broadcaster ----------------------------------------------------------------
+
+/** Size of the collected output from which it is sent, in bytes. */
+const MAX_CHUNK = 256 * 1024;
+/** Number of events after which their output is sent. */
+const MAX_EVENTS = 64;
+/** Size of unread private output from which private messages are refused, in bytes. */
+const MAX_PRIVATE = 64 * 1024;
+
+/** The owner of the room: the members, the history and the readers of events. */
+class Broadcaster {
+  readonly #history: History;
+  readonly #readers: EventReaders;
+  readonly #members = new Map<string, Member>();
+  /** The same members by the keys of their names. */
+  readonly #membersByKey = new Map<string, Member>();
+  /** The clients of the members that are connected to this process. */
+  readonly #clients = new Map<string, Client>();
+  readonly #running: Promise<void>;
+  #queue!: ReadableStreamDefaultController<[RoomEvent, () => void]>;
+
+  constructor(readonly options: Options, readonly fanOut: FanOut) {
+    this.#history = new History(options.history);
+    this.#readers = new EventReaders(options.maxBacklog);
+    this.#running = this.#run(
+      new ReadableStream({
+        start: (controller) => void (this.#queue = controller),
+      }, { highWaterMark: 0 }),
+    );
+  }
+
+  /** Queues an event and waits until it has been handled. */
+  send(event: RoomEvent): Promise<void> {
+    return new Promise((done) => this.#queue.enqueue([event, done]));
+  }
+
+  /** The broadcaster of the Go original: one loop over all events. */
+  async #run(events: AsyncIterable<[RoomEvent, () => void]>): Promise<void> {
+    let count = 0;
+    for await (const [event, done] of events) {
+      this.#handle(event);
+      done();
+      // The queue holds more events if it is above its high-water mark, 0.
+      const hasMore = this.#queue.desiredSize! < 0;
+      const isFull = this.fanOut.pending >= MAX_CHUNK || ++count >= MAX_EVENTS;
+      if (hasMore && !isFull) continue;
+      count = 0;
+      await this.#flush();
+    }
+  }
+
+  #handle(event: RoomEvent): void {
+    switch (event.type) {
+      case "entering":
+        return this.#enter(event.client);
+      case "leaving":
+        return this.#leave(event);
+      case "message":
+      case "action":
+        return this.#speak(event);
+      case "private":
+        return this.#sendPrivate(event);
+      case "renaming":
+        return this.#rename(event);
+      case "notice":
+        return event.id === undefined
+          ? this.#announce(event.text)
+          : this.#notify(event.id, event.text);
+      case "closing":
+        return this.#close();
+    }
+  }
+
+  /** Sends the collected output. Members that lag too far leave. */
+  async #flush(): Promise<void> {
+    const slow = await this.fanOut.flush();
+    if (slow.length === 0) return;
+    const { log, maxBacklog } = this.options;
+    for (const client of slow) {
+      const name = this.#members.get(client.id)?.name ?? client.name;
+      log(`Dropped ${name}: its backlog exceeds ${maxBacklog} bytes`);
+      client.close();
+      this.#leave({ id: client.id });
+    }
+    await this.#flush();
+  }
+
+  /** Adds a member, greets it and announces it to the others. */
+  #enter(client: Client): void {
+    const { id, address } = client;
+    const name = this.#freeName(client.name);
+    const member = { id, name, address, joinedAt: new Date() };
+    this.fanOut.send(client, this.#greeting(name));
+    this.fanOut.write(this.options.texts.online(name));
+    this.fanOut.add(client); // It receives everything from here on.
+    this.#members.set(id, member);
+    this.#membersByKey.set(nameKey(name), member);
+    this.#clients.set(id, client);
+    this.#publish(member, { type: "joined" });
+  }
+
+  /** Returns the lines for a new member. */
+  #greeting(name: string): string {
+    const { motd } = this.options;
+    const lines = [this.options.texts.welcome(name)];
+    if (motd !== "") lines.push(asNotice(motd));
+    lines.push(...this.#history);
+    return lines.join("\n");
+  }
+
+  /** Removes a member, if it is present, and announces that to the others. */
+  #leave({ id, notice, reason }: Omit<EventOf<"leaving">, "type">): void {
+    const member = this.#members.get(id);
+    if (member === undefined) return;
+    const { removed, wasRemoved, offline } = this.options.texts;
+    if (notice !== undefined) this.#notify(id, notice);
+    if (reason !== undefined) this.#notify(id, removed(reason));
+    this.#remove(member);
+    if (reason !== undefined) {
+      this.fanOut.write(asNotice(wasRemoved(member.name, reason)));
+    }
+    this.fanOut.write(offline(member.name));
+    this.#publish(member, { type: "left", reason });
+  }
+
+  /** Removes a member. Its client receives what has been written so far. */
+  #remove({ id, name }: Member): void {
+    const client = this.#clients.get(id);
+    if (client) this.fanOut.remove(client);
+    this.#clients.delete(id);
+    this.#members.delete(id);
+    this.#membersByKey.delete(nameKey(name));
+  }
+
+  /** Broadcasts messages or actions of a member or of the program. */
+  #speak({ type, id, name, lines }: EventOf<"message" | "action">): void {
+    const speaker = name === undefined ? this.#members.get(id) : program(name);
+    if (speaker === undefined) return;
+    const prefix = type === "message"
+      ? `${speaker.name}: `
+      : `* ${speaker.name} `;
+    this.fanOut.write(prefix + lines.join("\n" + prefix));
+    this.#history.add(prefix, lines);
+    if (!this.#readers.wantMessages) return;
+    for (const text of lines) this.#publish(speaker, { type, text });
+  }
+
+  #sendPrivate({ id, to, text }: EventOf<"private">): void {
+    const { texts } = this.options;
+    const sender = this.#members.get(id);
+    const receiver = this.find(to);
+    if (sender === undefined) return;
+    if (receiver === undefined) {
+      return this.#notify(id, texts.noSuchMember(shorten(to)));
+    }
+    const client = this.#clients.get(receiver.id);
+    if (client && client.writer.privateSize > MAX_PRIVATE) {
+      return this.#notify(id, texts.notReceiving(receiver.name));
+    }
+    this.#sendTo(receiver.id, texts.privateFrom(sender.name, text));
+    this.#sendTo(id, texts.privateTo(receiver.name, text));
+  }
+
+  #rename({ id, name: given }: EventOf<"renaming">): void {
+    const { texts } = this.options;
+    const member = this.#members.get(id);
+    if (member === undefined) return;
+    const name = given.slice(0, MAX_NAME_INPUT).normalize("NFKC");
+    const problem = nameProblem(name, texts);
+    if (problem !== undefined) return this.#notify(id, problem);
+    const key = nameKey(name);
+    const owner = this.#membersByKey.get(key);
+    if (owner && owner.id !== id) {
+      return this.#notify(id, texts.nameTaken(name, owner.name));
+    }
+    if (name === member.name) return;
+    this.fanOut.write(texts.renamed(member.name, name));
+    this.#publish(member, { type: "renamed", newName: name });
+    const renamed = { ...member, name };
+    this.#members.set(id, renamed);
+    this.#membersByKey.delete(nameKey(member.name));
+    this.#membersByKey.set(key, renamed);
+  }
+
+  /** Sends a notice to all members. */
+  #announce(text: string): void {
+    this.fanOut.write(asNotice(text));
+    for (const line of text.split("\n")) {
+      this.#publish(program(""), { type: "notice", text: line });
+    }
+  }
+
+  /** Sends a notice to one member. */
+  #notify(id: string, text: string): void {
+    this.#sendTo(id, asNotice(text));
+  }
+
+  #sendTo(id: string, text: string): void {
+    const client = this.#clients.get(id);
+    if (client) this.fanOut.send(client, text);
+  }
+
+  #close(): void {
+    this.fanOut.write(this.options.texts.closing);
+    for (const member of [...this.#members.values()]) {
+      this.#remove(member);
+      this.#publish(member, { type: "left" });
+    }
+  }
+
+  #publish(
+    { id, name, address }: Omit<Member, "joinedAt">,
+    details: EventDetails,
+  ): void {
+    const own = id === "";
+    this.#readers.publish({
+      time: new Date(),
+      id,
+      name,
+      address,
+      own,
+      ...details,
+    });
+  }
+
+  /** Returns a name that nobody has: the given one, or that with a number. */
+  #freeName(name: string): string {
+    let free = name;
+    for (let n = 2; this.find(free); n++) free = `${name}~${n}`;
+    return free;
+  }
+
+  /** The members, in the order in which they joined. */
+  get members(): Member[] {
+    return [...this.#members.values()];
+  }
+
+  member(id: string): Member | undefined {
+    return this.#members.get(id);
+  }
+
+  /** Finds the member with a name, or with one that looks like it. */
+  find(name: string): Member | undefined {
+    return name.length > MAX_NAME_INPUT
+      ? undefined
+      : this.#membersByKey.get(nameKey(name));
+  }
+
+  watch(messages: boolean): ReadableStream<ChatEvent> {
+    return this.#readers.add(messages);
+  }
+
+  /** Whether the room has ended and every event has been read. */
+  get isOver(): boolean {
+    return this.#readers.areDone;
+  }
+
+  /** Ends the loop and the streams of events. */
+  async end(): Promise<void> {
+    this.#queue.close();
+    await this.#running;
+    this.#readers.end();
+  }
+}
+
+/** The part of an event that differs by its type. */
+type EventDetails = ChatEvent extends infer Event
+  ? Event extends unknown
+    ? Omit<Event, "time" | "id" | "name" | "address" | "own">
+  : never
+  : never;
+
+/** The program as a speaker. */
+function program(name: string) {
+  return { id: "", name, address: "" };
+}
+
+/** An event in a linked list. A reader holds the last one that it has read. */
+interface EventNode {
+  event?: ChatEvent;
+  /** The size of all events up to this one, in bytes. */
+  end: number;
+  next?: EventNode;
+}
+
+interface EventReader {
+  readonly messages: boolean;
+  position: EventNode;
+  controller: ReadableStreamDefaultController<ChatEvent>;
+  /** Continues a read that waits for the next event. */
+  wake: () => void;
+}
+
+/** The readers of {@linkcode Chat.events}. They share one list of events. */
+class EventReaders {
+  readonly #readers = new Set<EventReader>();
+  #tail: EventNode = { end: 0 };
+  #hasEnded = false;
+
+  constructor(readonly maxLag: number) {}
+
+  /** Whether a reader wants messages. */
+  get wantMessages(): boolean {
+    return this.#readers.values().some(({ messages }) => messages);
+  }
+
+  /** Whether no event will follow and all have been read. */
+  get areDone(): boolean {
+    return this.#hasEnded && this.#readers.size === 0;
+  }
+
+  publish(event: ChatEvent): void {
+    if (this.#readers.size === 0) return;
+    const size = 256 + ("text" in event ? 2 * event.text.length : 0);
+    const node: EventNode = { event, end: this.#tail.end + size };
+    this.#tail = this.#tail.next = node;
+    for (const reader of this.#readers) {
+      if (node.end - reader.position.end <= this.maxLag) reader.wake();
+      else {
+        this.#readers.delete(reader);
+        const reason =
+          `the reader fell behind by more than ${this.maxLag} bytes`;
+        reader.controller.error(new Error(`Cannot read events: ${reason}`));
+      }
+    }
+  }
+
+  /** Returns a stream of the events from now on. */
+  add(messages: boolean): ReadableStream<ChatEvent> {
+    let reader: EventReader;
+    return new ReadableStream({
+      start: (controller) => {
+        reader = { messages, controller, position: this.#tail, wake() {} };
+        this.#readers.add(reader);
+      },
+      pull: () => this.#read(reader),
+      cancel: () => void this.#readers.delete(reader),
+    }, { highWaterMark: 0 });
+  }
+
+  /** Passes on the next event that a reader wants, once there is one. */
+  async #read(reader: EventReader): Promise<void> {
+    while (this.#readers.has(reader)) {
+      const { next } = reader.position;
+      if (next !== undefined) {
+        reader.position = next;
+        if (reader.messages || !("text" in next.event!)) {
+          return reader.controller.enqueue(next.event!);
+        }
+      } else if (this.#hasEnded) {
+        this.#readers.delete(reader);
+        reader.controller.close();
+      } else await new Promise<void>((resolve) => reader.wake = resolve);
+    }
+  }
+
+  /** Ends every stream after its last event. */
+  end(): void {
+    this.#hasEnded = true;
+    for (const reader of this.#readers) {
+      reader.wake();
+      if (reader.position === this.#tail) void this.#read(reader);
+    }
+  }
+}
+
+// --- Fan-out --------------------------------------------------------------------
+
+/** Size of a block of the log, in bytes. */
+const BLOCK = 256 * 1024;
+/** Lag from which bulk senders wait for a client, as a part of `maxBacklog`. */
+const HIGH_MARK = 1 / 16;
+/** Lag at which a client has caught up, as a part of `maxBacklog`. */
+const LOW_MARK = 1 / 64;
+
+/**
+ * Sends text to all clients. It writes chunks to the trunk, a stream that `tee()`
+ * splits into one branch per kind of receiver. Each branch is piped into a sink.
+ *
+ * Text, arrivals and departures are collected in one list. A client receives the
+ * text between its arrival and its departure.
+ */
+class FanOut {
+  /** The sinks by the framing of their chunks. */
+  readonly #sinks = new Map<Connection["frame"], Sink>();
+  #trunk?: ReadableStreamDefaultController<Uint8Array>;
+  #collected: (Uint8Array | (() => void))[] = [];
+  /** The size of the collected text, in bytes. */
+  pending = 0;
+
+  constructor(
+    readonly maxBacklog: number,
+    readonly backpressure: Backpressure,
+  ) {}
+
+  /** Adds lines for all clients. */
+  write(text: string): void {
+    const bytes = encoder.encode(text + "\n");
+    this.#collected.push(bytes);
+    this.pending += bytes.length;
+  }
+
+  /** Adds lines for one client. */
+  send(client: Client, text: string): void {
+    const bytes = encoder.encode(text + "\n");
+    this.#collected.push(() => client.writer.send(bytes));
+    this.pending += bytes.length;
+  }
+
+  /** Adds a client. It receives the text that follows. */
+  add(client: Client): void {
+    this.#collected.push(() =>
+      client.writer.start(this.#sinkFor(client.frame))
+    );
+  }
+
+  /** Ends the output of a client with the text so far. */
+  remove(client: Client): void {
+    this.#collected.push(() => client.leave());
+  }
+
+  /** Sends what is collected. Returns the clients that lag by more than `maxBacklog`. */
+  async flush(): Promise<Client[]> {
+    const collected = this.#collected;
+    this.#collected = [];
+    this.pending = 0;
+    let texts: Uint8Array[] = [];
+    for (const item of collected) {
+      if (typeof item !== "function") texts.push(item);
+      else {
+        await this.#sendChunk(texts);
+        texts = [];
+        item();
+      }
+    }
+    await this.#sendChunk(texts);
+    return [...this.#sinks.values()].flatMap((sink) => sink.deliver());
+  }
+
+  /** Writes a chunk to the trunk and waits until every sink has it. */
+  async #sendChunk(texts: Uint8Array[]): Promise<void> {
+    if (texts.length === 0 || this.#sinks.size === 0) return;
+    const sinks = [...this.#sinks.values()];
+    const received = Promise.all(sinks.map((sink) => sink.nextChunk()));
+    this.#trunk!.enqueue(concat(texts));
+    await received;
+  }
+
+  /** Returns the sink of a kind of receiver. A new kind gets a new trunk. */
+  #sinkFor(frame: Connection["frame"]): Sink {
+    let sink = this.#sinks.get(frame);
+    if (sink === undefined) {
+      sink = new Sink(frame, this.maxBacklog, this.backpressure);
+      this.#sinks.set(frame, sink);
+      this.#openTrunk();
+    }
+    return sink;
+  }
+
+  #openTrunk(): void {
+    this.#trunk?.close();
+    const trunk = new ReadableStream<Uint8Array>({
+      start: (controller) => void (this.#trunk = controller),
+    });
+    const sinks = [...this.#sinks.values()];
+    tee(trunk, sinks.length).forEach((branch, i) => sinks[i].pipe(branch));
+  }
+}
+
+/** Splits a stream into a number of branches. */
+function tee<T>(stream: ReadableStream<T>, count: number): ReadableStream<T>[] {
+  if (count === 1) return [stream];
+  const [branch, rest] = stream.tee();
+  return [branch, ...tee(rest, count - 1)];
+}
+
+/** A part of a log, which is filled from its beginning. */
+interface Block {
+  readonly bytes: Uint8Array;
+  /** The offset of its first byte in the log. */
+  readonly start: number;
+  /** The offset behind its last byte. */
+  end: number;
+  next?: Block;
+}
+
+/**
+ * The receivers of one kind, and the log of what they have yet to read: a linked list
+ * of blocks. A client writer is a cursor in the log, so a block is freed when the last
+ * cursor has passed it.
+ *
+ * A sink never waits for a receiver. So the branches of the trunk cannot drift apart,
+ * and `tee()` has nothing to buffer.
+ */
+class Sink {
+  readonly #writers = new Set<ClientWriter>();
+  readonly #writable = new WritableStream<Uint8Array>({
+    write: (chunk) => this.#append(chunk),
+  });
+  /** The last block of the log. */
+  tail: Block = { bytes: new Uint8Array(0), start: 0, end: 0 };
+  #received = Promise.withResolvers<void>();
+  #piped = Promise.resolve();
+
+  constructor(
+    readonly frame: Connection["frame"],
+    readonly maxBacklog: number,
+    readonly backpressure: Backpressure,
+  ) {}
+
+  /** Pipes a branch of the trunk into the log, once the branch before it has ended. */
+  pipe(branch: ReadableStream<Uint8Array>): void {
+    const { frame } = this;
+    if (frame) {
+      branch = branch.pipeThrough(
+        new TransformStream({
+          transform: (chunk, controller) => controller.enqueue(frame(chunk)),
+        }),
+      );
+    }
+    this.#piped = this.#piped
+      .then(() => branch.pipeTo(this.#writable, { preventClose: true }));
+  }
+
+  /** Resolves when the next chunk is in the log. */
+  nextChunk(): Promise<void> {
+    return this.#received.promise;
+  }
+
+  #append(chunk: Uint8Array): void {
+    const { bytes, start, end } = this.tail;
+    if (end - start + chunk.length > bytes.length) {
+      const larger = new Uint8Array(Math.max(BLOCK, chunk.length));
+      this.tail = this.tail.next = { bytes: larger, start: end, end };
+    }
+    this.tail.bytes.set(chunk, this.tail.end - this.tail.start);
+    this.tail.end += chunk.length;
+    this.#received.resolve();
+    this.#received = Promise.withResolvers();
+  }
+
+  add(writer: ClientWriter): void {
+    this.#writers.add(writer);
+  }
+
+  remove(writer: ClientWriter): void {
+    this.#writers.delete(writer);
+    this.backpressure.caughtUp(writer);
+  }
+
+  /** Lets all writers continue. Returns the clients that lag too far. */
+  deliver(): Client[] {
+    const slow: Client[] = [];
+    for (const writer of this.#writers) {
+      const lag = this.tail.end - writer.offset;
+      if (lag > this.maxBacklog) slow.push(writer.client);
+      else {
+        if (lag > this.maxBacklog * HIGH_MARK) {
+          this.backpressure.fellBehind(writer);
+        }
+        writer.wake();
+      }
+    }
+    return slow;
+  }
+
+  /** Reports that a writer has made progress. */
+  progressed(writer: ClientWriter): void {
+    if (this.tail.end - writer.offset <= this.maxBacklog * LOW_MARK) {
+      this.backpressure.caughtUp(writer);
+    }
+  }
+}
+
+// --- Client writer --------------------------------------------------------------
+
+/**
+ * Writes to one connection: the clientWriter of the Go original. It is a cursor in
+ * the log of its sink. When a write has completed, the next one takes all that a
+ * block holds beyond the cursor.
+ *
+ * Private output is for this client alone. It has an offset in the log, too.
+ */
+class ClientWriter {
+  #sink?: Sink;
+  #block?: Block;
+  /** The offset of the cursor in the log. */
+  offset = 0;
+  /** The offset at which the output ends. */
+  #end = Infinity;
+  #private: { bytes: Uint8Array; offset: number }[] = [];
+  /** The size of the private output that is not written yet, in bytes. */
+  privateSize = 0;
+  /** The part of the write in progress that the connection has not taken yet. */
+  #rest?: Uint8Array;
+  /** The size of the private output in the write in progress, in bytes. */
+  #restPrivate = 0;
+  #isClosed = false;
+  #onPrivateWritten = () => {};
+  #onFlushed = () => {};
+
+  constructor(
+    readonly client: Client,
+    readonly socket: Socket,
+    readonly pool: MemoryPool,
+  ) {}
+
+  /** Begins at the end of the log of a sink. */
+  start(sink: Sink): void {
+    if (this.#isClosed) return;
+    this.#sink = sink;
+    this.#block = sink.tail;
+    this.offset = sink.tail.end;
+    sink.add(this);
+  }
+
+  /** Adds private output. */
+  send(bytes: Uint8Array): void {
+    if (this.#isClosed || this.isFinishing) return;
+    bytes = this.client.frame?.(bytes) ?? bytes;
+    this.#private.push({ bytes, offset: this.#sink?.tail.end ?? 0 });
+    this.#countPrivate(bytes.length);
+    this.wake();
+  }
+
+  /** Ends the output here. Once it is written, the connection is half-closed. */
+  finish(): void {
+    this.#end = Math.min(this.#end, this.#sink?.tail.end ?? 0);
+    this.wake();
+  }
+
+  get isFinishing(): boolean {
+    return this.#end < Infinity;
+  }
+
+  /** Writes what there is, unless a write is in progress. */
+  wake(): void {
+    if (this.#rest !== undefined || this.#isClosed) return;
+    const bytes = this.#take();
+    if (bytes !== undefined) this.#write(bytes);
+    else if (this.offset >= this.#end) this.#halfClose();
+  }
+
+  /** Moves the cursor and returns the bytes that it has passed. */
+  #take(): Uint8Array | undefined {
+    const next = this.#private[0];
+    if (next !== undefined && next.offset <= this.offset) {
+      this.#private.shift();
+      this.#restPrivate = next.bytes.length;
+      return next.bytes;
+    }
+    if (this.#block === undefined) return;
+    if (this.offset === this.#block.end && this.#block.next) {
+      this.#block = this.#block.next;
+    }
+    const { bytes, start } = this.#block;
+    const end = Math.min(this.#block.end, next?.offset ?? this.#end);
+    if (end <= this.offset) return;
+    const taken = bytes.subarray(this.offset - start, end - start);
+    this.offset = end;
+    return taken;
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#rest = bytes;
+    this.socket.write(bytes).then(this.#onWritten, this.#onFailed);
+  }
+
+  #onWritten = (size: number): void => {
+    if (this.#isClosed) return;
+    const rest = this.#rest!;
+    if (size < rest.length) return this.#write(rest.subarray(size));
+    this.#rest = undefined;
+    if (this.#restPrivate > 0) {
+      this.#countPrivate(-this.#restPrivate);
+      this.#restPrivate = 0;
+    }
+    this.#sink?.progressed(this);
+    this.wake();
+  };
+
+  #onFailed = (): void => this.client.close();
+
+  #countPrivate(size: number): void {
+    this.privateSize += size;
+    this.pool.set(this, this.privateSize, () => this.client.close());
+    if (this.privateSize === 0) this.#onPrivateWritten();
+  }
+
+  /** Waits until the private output is written. */
+  privateWritten(): Promise<void> | undefined {
+    if (this.privateSize === 0 || this.#isClosed) return;
+    return new Promise((resolve) => this.#onPrivateWritten = resolve);
+  }
+
+  /** Waits until all output is written, or the connection is closed. */
+  flushed(): Promise<void> | undefined {
+    if (this.#isClosed) return;
+    return new Promise((resolve) => this.#onFlushed = resolve);
+  }
+
+  #halfClose(): void {
+    this.socket.closeWrite().catch(() => {});
+    this.client.closeWithin(HANG_UP_TIMEOUT);
+    this.close();
+  }
+
+  /** Ends the output at once. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#private = [];
+    this.#block = undefined;
+    this.pool.delete(this);
+    this.#sink?.remove(this);
+    this.#onPrivateWritten();
+    this.#onFlushed();
+  }
+}
+
+// --- Backpressure ---------------------------------------------------------------
+
+/** Output that a sender may cause without waiting, in bytes and bytes per second. */
+const CREDIT = 64 * 1024;
+/** Time that bulk senders wait for one client to catch up, in milliseconds. */
+const MAX_WAIT = 700;
+/** Time that they wait for all clients that do not catch up, in milliseconds. */
+const MAX_TOTAL_WAIT = 2_000;
+/** Part of the elapsed time by which the total wait recovers. */
+const RECOVERY = 0.1;
+/** Number of bulk senders that continue in one turn of the event loop. */
+const MAX_PER_TURN = 16;
+
+/**
+ * A clock, which tests replace. Times are in milliseconds.
+ *
+ * @ignore
+ */
+export interface Clock {
+  now(): number;
+  /** Waits for the next turn of the event loop. */
+  turn(): Promise<unknown>;
+  sleep(time: number, signal: AbortSignal): Promise<unknown>;
+}
+
+const SYSTEM_CLOCK: Clock = {
+  now: () => performance.now(),
+  turn: () => setImmediate(),
+  sleep: (time, signal) => delay(time, null, { signal }),
+};
+
+/**
+ * Decides how long bulk senders wait. A bulk sender is one that has used up its
+ * credit; nobody else ever waits.
+ *
+ * Bulk senders wait while a client lags by more than the high mark, until it has
+ * caught up to the low mark. A client that does not catch up within `MAX_WAIT` is
+ * not waited for again before it has caught up. Such waits also count towards
+ * `MAX_TOTAL_WAIT`; when that is used up, no client is waited for.
+ *
+ * @ignore
+ */
+export class Backpressure {
+  /** The clients that bulk senders wait for, and since when. */
+  readonly #behind = new Map<unknown, number>();
+  /** The clients that did not catch up in time. */
+  readonly #excused = new Set<unknown>();
+  /** The bulk senders that wait for their turn. */
+  #waiting: (() => void)[] = [];
+  #isRunning = false;
+  /** Interrupts the sleep of the loop when the last client has caught up. */
+  #interrupt = new AbortController();
+  #totalWait = 0;
+  #recoveredAt = 0;
+  /** The time since which bulk senders wait, if they do. */
+  #waitingSince?: number;
+  #isStopped = false;
+
+  constructor(readonly clock: Clock = SYSTEM_CLOCK) {}
+
+  /** Notes that a client lags by more than the high mark. */
+  fellBehind(client: unknown): void {
+    if (this.#behind.has(client) || this.#excused.has(client)) return;
+    this.#behind.set(client, this.clock.now());
+  }
+
+  /** Notes that a client lags by less than the low mark, or is gone. */
+  caughtUp(client: unknown): void {
+    this.#excused.delete(client);
+    if (this.#behind.delete(client) && this.#behind.size === 0) {
+      this.#interrupt.abort();
+    }
+  }
+
+  /** Waits until a bulk sender may continue. */
+  turn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+      if (!this.#isRunning) void this.#run();
+    });
+  }
+
+  /** Lets everybody continue from now on. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#interrupt.abort();
+  }
+
+  /** Lets some bulk senders continue in each turn of the event loop. */
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    while (this.#waiting.length > 0) {
+      await this.clock.turn();
+      const time = this.#isStopped ? 0 : this.#excuse();
+      if (time > 0) {
+        this.#interrupt = new AbortController();
+        await this.clock.sleep(time, this.#interrupt.signal).catch(() => {});
+      } else {
+        for (const resume of this.#waiting.splice(0, MAX_PER_TURN)) resume();
+      }
+    }
+    this.#isRunning = false;
+  }
+
+  /**
+   * Excuses the clients that did not catch up in time. Returns how long to wait for
+   * the others.
+   */
+  #excuse(): number {
+    const now = this.clock.now();
+    const recovered = RECOVERY * (now - this.#recoveredAt);
+    this.#totalWait = Math.max(0, this.#totalWait - recovered);
+    this.#recoveredAt = now;
+    const limit = Math.min(MAX_WAIT, MAX_TOTAL_WAIT - this.#totalWait);
+    let longest = 0;
+    let isExcusing = false;
+    for (const [client, since] of this.#behind) {
+      const left = since + limit - now;
+      longest = Math.max(longest, left);
+      if (left > 0) continue;
+      this.#behind.delete(client);
+      this.#excused.add(client);
+      isExcusing = true;
+    }
+    if (isExcusing && this.#waitingSince !== undefined) {
+      this.#totalWait += now - this.#waitingSince;
+      this.#waitingSince = now;
+    }
+    if (longest <= 0) this.#waitingSince = undefined;
+    else this.#waitingSince ??= now;
+    return Math.max(0, longest);
+  }
+}
+
+// --- Limits ---------------------------------------------------------------------
+
+/** Tokens that refill at a rate per second, up to one burst. */
+class TokenBucket {
+  #level: number;
+  #updatedAt: number;
+
+  constructor(
+    readonly rate: number,
+    readonly burst: number,
+    readonly now = SYSTEM_CLOCK.now,
+  ) {
+    this.#level = burst;
+    this.#updatedAt = now();
+  }
+
+  /** The number of tokens. It is negative when too many were spent. */
+  get level(): number {
+    const now = this.now();
+    const added = this.rate * (now - this.#updatedAt) / 1000;
+    this.#level = Math.min(this.burst, this.#level + added);
+    this.#updatedAt = now;
+    return this.#level;
+  }
+
+  get isFull(): boolean {
+    return this.level === this.burst;
+  }
+
+  /** Takes tokens. At most one burst is owed. */
+  spend(tokens: number): void {
+    this.#level = Math.max(-this.burst, this.level - tokens);
+  }
+
+  /** Returns the time until there are so many tokens, in milliseconds. */
+  timeUntil(tokens: number): number {
+    return Math.max(0, tokens - this.level) * 1000 / this.rate;
+  }
+}
+
+/** The buckets of one connection. */
+interface Allowance {
+  /** The output in bytes that the client can cause without waiting. */
+  readonly credit: TokenBucket;
+  /** The lines that the client can send, if there is a rate limit. */
+  readonly lines?: TokenBucket;
+}
+
+/** The connections of one address, or of one /64 network for IPv6. */
+interface AddressRecord {
+  /** The number of open connections. */
+  open: number;
+  /** The new connections that are possible, if there is a rate limit. */
+  readonly connects?: TokenBucket;
+  /** The buckets of closed connections that have not refilled. */
+  unfilled: Allowance[];
+}
+
+/**
+ * Limits the connections in all and of each address. The buckets of a closed
+ * connection stay with its address until they are full, so reconnecting does not
+ * refill them.
+ */
+class AddressLimits {
+  readonly #records = new Map<string, AddressRecord>();
+  #open = 0;
+
+  constructor(readonly options: Options) {}
+
+  /** Admits a connection and returns its buckets, or the reason of a refusal. */
+  enter(address: string): Allowance | string {
+    const { maxClients, maxPerAddress, connectRate, rate, texts } =
+      this.options;
+    const key = networkOf(address);
+    const record = this.#records.get(key) ??
+      { open: 0, connects: bucketOf(connectRate), unfilled: [] };
+    if (maxClients > 0 && this.#open >= maxClients) return texts.full;
+    if (address !== "") {
+      if (maxPerAddress > 0 && record.open >= maxPerAddress) {
+        return texts.tooMany(address);
+      }
+      if (record.connects && record.connects.level < 1) {
+        return texts.tooFast(address);
+      }
+    }
+    record.connects?.spend(1);
+    record.open++;
+    this.#open++;
+    this.#records.set(key, record);
+    return record.unfilled.pop() ??
+      { credit: new TokenBucket(CREDIT, CREDIT), lines: bucketOf(rate) };
+  }
+
+  /** Notes that a connection has closed. */
+  leave(address: string, allowance: Allowance): void {
+    const record = this.#records.get(networkOf(address))!;
+    record.unfilled.push(allowance);
+    record.open--;
+    this.#open--;
+  }
+
+  /** Forgets the buckets that are full, and addresses without a connection. */
+  tidy(): void {
+    for (const [key, record] of this.#records) {
+      const isUnfilled = ({ credit, lines }: Allowance) =>
+        !credit.isFull || lines?.isFull === false;
+      record.unfilled = record.unfilled.filter(isUnfilled);
+      const isIdle = record.open + record.unfilled.length === 0;
+      if (isIdle && record.connects?.isFull !== false) {
+        this.#records.delete(key);
+      }
+    }
+  }
+}
+
+/** Creates a bucket for a rate per second with a burst of one second; none for 0. */
+function bucketOf(rate: number): TokenBucket | undefined {
+  return rate === 0 ? undefined : new TokenBucket(rate, Math.max(1, rate));
+}
+
+/** Returns the /64 network of an IPv6 address, and any other address as it is. */
+function networkOf(address: string): string {
+  if (!address.includes(":")) return address;
+  const [head, tail = ""] = address.split("::");
+  const left = head.split(":");
+  const right = tail.split(":");
+  const zeros = Array(Math.max(0, 8 - left.length - right.length)).fill("0");
+  return [...left, ...zeros, ...right].slice(0, 4)
+    .map((group) => parseInt(group, 16) || 0).join(":");
+}
+
+/**
+ * Bounds the memory of many owners together. When they hold more than the limit,
+ * the owner that has held its part for the longest time releases it.
+ */
+class MemoryPool {
+  readonly #parts = new Map<object, { size: number; release: () => void }>();
+  #total = 0;
+
+  constructor(readonly limit: number) {}
+
+  /** Sets the size of the part of an owner, in bytes. */
+  set(owner: object, size: number, release: () => void): void {
+    if (size === 0) return this.delete(owner);
+    const part = this.#parts.get(owner) ?? { size: 0, release };
+    this.#total += size - part.size;
+    part.size = size;
+    this.#parts.set(owner, part);
+    while (this.#total > this.limit) {
+      const [oldest, { release }] = this.#parts.entries().next().value!;
+      this.delete(oldest);
+      release();
+    }
+  }
+
+  delete(owner: object): void {
+    this.#total -= this.#parts.get(owner)?.size ?? 0;
+    this.#parts.delete(owner);
+  }
+}
+
+// --- Connections ----------------------------------------------------------------
+
+/** Minimum and maximum size of a read buffer, in bytes. */
+const READ_SIZE = { min: 512, max: 16 * 1024 };
+/** Time in which a client that has left can read its pending output, in milliseconds. */
+const FLUSH_TIMEOUT = 30_000;
+/** Time for a client to close its side after the server has, in milliseconds. */
+const HANG_UP_TIMEOUT = 1_000;
+
+/**
+ * A connection that a chat can serve: streams of bytes and an address. A `Deno.Conn`
+ * (TCP, TLS or Unix) is one.
+ *
+ * If a connection has the methods `read`, `write`, `closeWrite` and `close` of a
+ * `Deno.Conn`, the chat uses these instead of the streams. The streams of a
+ * `Deno.Conn` close it in both directions at the end of its input, but a client that
+ * has shut down its sending side still receives its pending output.
+ *
+ * @example Serve a client that is made of streams
  * ```ts
  * import { Chat, type Connection } from "@linechat/chat";
  * import { assert } from "@std/assert";
@@ -134,1341 +2061,18 @@ export interface Connection {
   readonly readable: ReadableStream<Uint8Array>;
   /** Takes the bytes for the client. */
   readonly writable: WritableStream<Uint8Array>;
-  /** Where the client is. Its name in the room is made of it. */
-  readonly remoteAddr: Deno.Addr | { hostname: string; port: number };
-}
-
-/**
- * Options of {@linkcode Chat.events}.
- *
- * @example Only who comes and goes
- * ```ts
- * import { Chat, type EventsOptions } from "@linechat/chat";
- *
- * const options: EventsOptions = { messages: false };
- * await using chat = new Chat();
- * const changes = chat.events(options);
- * ```
- */
-export interface EventsOptions {
-  /** Whether to tell what is said and done, not only who comes and goes. @default {true} */
-  messages?: boolean;
-}
-
-/**
- * Options of a {@linkcode Chat}.
- *
- * @example A room for an open port
- * ```ts
- * import { Chat, type ChatOptions } from "@linechat/chat";
- *
- * const options: ChatOptions = {
- *   rate: 10,
- *   maxPerAddress: 8,
- *   idle: 3_600_000,
- *   log: (message) => console.error(message),
- * };
- * await using chat = new Chat(options);
- * ```
- */
-export interface ChatOptions {
-  /** The language of the room's own lines. @default {"en"} */
-  lang?: Lang;
-  /** Ends the chat, as {@linkcode Chat.close} does. */
-  signal?: AbortSignal;
-  /**
-   * The most bytes that a client may be behind the room, which is what is kept
-   * in memory for the slowest. At this bound everybody who sends is read no
-   * faster than the client reads; one who so keeps the room waiting for 0.7 s in
-   * all, less a second for each MiB that it reads, is dropped. A watcher of
-   * {@linkcode Chat.events} that is so far behind is dropped at once.
-   * @default {16777216}
-   */
-  maxBacklog?: number;
-  /** The most bytes of a client's line; a longer one is discarded. @default {65536} */
-  maxLine?: number;
-  /** The lines a second, and at once, that are taken of a client; 0 for any. @default {0} */
-  rate?: number;
-  /** The most connections at a time. @default {10000} */
-  maxClients?: number;
-  /** The most connections of one address; 0 for any. @default {0} */
-  maxPerAddress?: number;
-  /** The milliseconds after which a silent client has to go; 0 for never. @default {0} */
-  idle?: number;
-  /** Lines that begin with a slash are commands, `/help` among them. @default {true} */
-  commands?: boolean;
-  /**
-   * The lines last said that a newcomer is told after its welcome, as far as they
-   * fit in 64 KiB. @default {0}
-   */
-  history?: number;
-  /** What a newcomer is told after its welcome, a line or several. @default {""} */
-  motd?: string;
-  /**
-   * Is given what an operator may want to know: failed accepts, and clients
-   * that are dropped because they do not read. Nothing is logged without it.
-   */
-  log?: (message: string) => void;
-}
-
-type Options = Required<Omit<ChatOptions, "signal">>;
-
-/**
- * What a {@linkcode Chat} does where an option is not given.
- *
- * @example Lines of twice the length
- * ```ts
- * import { Chat, DEFAULTS } from "@linechat/chat";
- *
- * await using chat = new Chat({ maxLine: 2 * DEFAULTS.maxLine });
- * ```
- */
-export const DEFAULTS: Readonly<Required<Omit<ChatOptions, "signal">>> = {
-  lang: "en",
-  maxBacklog: 16 * 1024 * 1024,
-  maxLine: 64 * 1024,
-  rate: 0,
-  maxClients: 10_000,
-  maxPerAddress: 0,
-  idle: 0,
-  commands: true,
-  history: 0,
-  motd: "",
-  log: () => {},
-};
-
-/** The most bytes of the history. They fit in what the system buffers for a socket. */
-const MAX_HISTORY = 64 * 1024;
-/** A client that has more bytes to read of what it alone is told, gets no private messages. */
-const MAX_UNTOLD = 64 * 1024;
-/** Nobody's name is longer, in UTF-16 units. */
-const MAX_NAME = 256;
-/** `/who` lists no more clients. */
-const MAX_LISTED = 100;
-/** Who takes so many milliseconds to say something is a person, and may need help. */
-const PERSON_TYPES_AFTER = 2_000;
-/** The least and the most bytes that are read of a client at once. */
-const READ_SIZE = { least: 512, most: 16 * 1024 };
-/** The broadcaster takes no further event into a chunk of this many bytes. */
-const MAX_CHUNK = 256 * 1024;
-/** No line waits longer for others to go with it, in milliseconds. */
-const MAX_WAIT = 10;
-/** A chunk of fewer bytes may have been sent too early to carry many lines… */
-const SMALL_CHUNK = 4096;
-/** …which counts where handing it to all takes longer, in milliseconds. */
-const LONG_SWEEP = 2;
-/** How long accepting rests when it has failed, in milliseconds. */
-const ACCEPT_PAUSE = 100;
-/** How long a TLS handshake may take, in milliseconds. */
-const HANDSHAKE_TIMEOUT = 10_000;
-/** How long a client that has left may take to read what it is owed, in milliseconds. */
-const FLUSH_TIMEOUT = 30_000;
-/** The same for all of them when the chat itself ends. */
-const CLOSE_TIMEOUT = 2_000;
-/** How long a client may take to hang up when we have, in milliseconds. */
-const HANG_UP_TIMEOUT = 1_000;
-/** So many who cannot come in are waited for until they hang up. */
-const MAX_TURNING_AWAY = 100;
-/** About what a chunk costs each client that is behind it, its bytes apart. */
-const CHUNK_COST = 128;
-/** About what a branch costs that waits for its turn. */
-const BRANCH_COST = 8 * 1024;
-/** How often the room looks at those it waits for, in milliseconds. */
-const STALL_TICK = 100;
-/** How long the room waits for a client that does not read, in milliseconds. */
-const STALL_LIMIT = 700;
-/** The bytes a second that a client has to read of a room that waits for it. */
-const FAIR_RATE = 1024 * 1024;
-/** Who has read something for so many milliseconds past is not stuck… */
-const MOVING_WITHIN = 200;
-/** …and so many of them are not slow by their own fault… */
-const CROWD = 8;
-/** …so that they are charged this part of the time that the room waits. */
-const CROWD_SHARE = 1 / 8;
-
-const encoder = new TextEncoder();
-
-/**
- * A chat room. It opens no port itself: hand it listeners, or connections. It
- * ends by `await using`, by {@linkcode Chat.close} or by an `AbortSignal`.
- *
- * @example A room on in-memory streams
- * ```ts
- * import { Chat } from "@linechat/chat";
- * import { assertEquals } from "@std/assert";
- *
- * await using chat = new Chat();
- * const input = new TransformStream<Uint8Array, Uint8Array>();
- * const output = new TransformStream<Uint8Array, Uint8Array>();
- * chat.handleConn({
- *   readable: input.readable,
- *   writable: output.writable,
- *   remoteAddr: { hostname: "192.0.2.1", port: 50000 },
- * });
- * const reader = output.readable.getReader();
- * const { value } = await reader.read();
- * assertEquals(new TextDecoder().decode(value), "Welcome 192.0.2.1:50000\n");
- * assertEquals(chat.clients, ["192.0.2.1:50000"]);
- * await reader.cancel();
- * ```
- */
-export class Chat implements AsyncDisposable {
-  readonly #options: Options;
-  readonly #texts: Texts;
-  readonly #broadcaster: Broadcaster;
-  /** Every connection in hand, in the room or not, with the handling of it. */
-  readonly #connections = new Map<Client, Promise<void>>();
-  readonly #listeners = new Set<{ close?(): void }>();
-  /** Aborts when the chat begins to end. */
-  readonly #ending = new AbortController();
-  readonly #forgetSignal: () => void;
-  #closed?: Promise<void>;
-  #served = 0;
-  #turningAway = 0;
-
-  /** Opens a room with nobody in it. */
-  constructor({ signal, ...options }: ChatOptions = {}) {
-    this.#options = { ...DEFAULTS, ...options };
-    this.#texts = TEXTS[this.#options.lang];
-    this.#broadcaster = new Broadcaster(this.#texts, this.#options);
-    const abort = () => void this.close();
-    signal?.addEventListener("abort", abort);
-    this.#forgetSignal = () => signal?.removeEventListener("abort", abort);
-    if (signal?.aborted) abort();
-  }
-
-  /**
-   * Accepts connections until the listener or the chat is closed; the listener
-   * is closed with the chat. When accepting fails, that is logged, and it is
-   * tried again every 0.1 s: it may be that no file descriptors are left just now.
-   *
-   * @param listener A `Deno.Listener`, or anything that yields connections.
-   * @returns When accepting is over. It never rejects.
-   *
-   * @example One room on two ports
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * await using chat = new Chat();
-   * chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-   * chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-   * ```
-   */
-  async serve(
-    listener: AsyncIterable<Connection> & { close?(): void },
-  ): Promise<void> {
-    const { log } = this.#options;
-    this.#listeners.add(listener);
-    let isFailing = false;
-    while (!this.#ending.signal.aborted) {
-      try {
-        for await (const conn of listener) {
-          isFailing = false;
-          this.handleConn(conn).catch((error) => {
-            log(`Cannot serve a connection: ${messageOf(error)}`);
-          });
-        }
-        break;
-      } catch (error) {
-        // Who reset the connection before it was accepted holds up nobody else.
-        if (error instanceof Deno.errors.NotConnected) continue;
-        if (!isFailing) log(`Cannot accept connections: ${messageOf(error)}`);
-        isFailing = true;
-        await delay(ACCEPT_PAUSE, null, { signal: this.#ending.signal }).catch(
-          () => {},
-        );
-      }
-    }
-    this.#listeners.delete(listener);
-    closeQuietly(listener);
-  }
-
-  /**
-   * Leads one client through its life. It is welcomed; each line of its input
-   * is said in the room; at the end of its input it leaves, gets what it is
-   * still owed, and is closed.
-   *
-   * @param conn The connection. It is the chat's to close from here on.
-   * @returns When the connection is closed. However it fails, its client has left.
-   * @throws {TypeError} If its streams are locked, so that it is no connection.
-   *
-   * @example Connections that the program itself accepts
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-   * await using chat = new Chat();
-   * using client = await Deno.connect({
-   *   hostname: "127.0.0.1",
-   *   port: listener.addr.port,
-   * });
-   * chat.handleConn(await listener.accept());
-   * await client.read(new Uint8Array(100)); // "Welcome 127.0.0.1:…\n"
-   * ```
-   */
-  async handleConn(conn: Connection): Promise<void> {
-    const client = new Client(conn, ++this.#served);
-    const refusal = this.#refusal(client);
-    const handled = refusal === undefined
-      ? this.#converse(client)
-      : client.turnAway(refusal, this.#turningAway >= MAX_TURNING_AWAY);
-    this.#connections.set(client, handled);
-    if (client.refused) this.#turningAway++;
-    await handled;
-    this.#connections.delete(client);
-    if (client.refused) this.#turningAway--;
-  }
-
-  async #converse(client: Client): Promise<void> {
-    if (client.isShakingHands && !await this.#secure(client)) return;
-    await this.#broadcaster.send({ type: "entering", client });
-    const toEvents = this.#options.commands ? withCommands : asMessage;
-    try {
-      for await (const lines of this.#lines(client)) {
-        for (const event of toEvents(client, lines)) {
-          if (client.hasLeft) break; // It was told to go.
-          await this.#broadcaster.send(event);
-          await client.told; // Who does not read answers is not read.
-        }
-      }
-    } catch {
-      // The seed ignores input.Err() here, too.
-    }
-    await this.#broadcaster.send({ type: "leaving", client });
-    await client.flushed;
-    client.close();
-  }
-
-  /** Waits until a TLS connection is one; tells whether it is. */
-  async #secure(client: Client): Promise<boolean> {
-    try {
-      await client.handshake();
-    } catch (error) {
-      const why = client.closed ? "it takes too long" : messageOf(error);
-      if (!this.#closed) {
-        this.#options.log(`Cannot secure ${client.who}: ${why}`);
-      }
-      client.close();
-    }
-    return !client.closed;
-  }
-
-  /** What the client says: whole lines, not too long and not too fast. */
-  #lines(client: Client): AsyncIterable<string[]> {
-    const { maxLine, rate, idle } = this.#options;
-    const chunks = client.chunks(idle, () => {
-      answer(client, this.#texts.idle);
-      void this.#broadcaster.send({ type: "leaving", client });
-    });
-    const lines = splitLines(chunks, {
-      maxLine,
-      onTooLong: () => answer(client, this.#texts.tooLong(maxLine)),
-    });
-    return rate > 0 ? pace(lines, rate, client, this.#ending.signal) : lines;
-  }
-
-  /** Why the client cannot come in, if it cannot. */
-  #refusal({ address }: Client): string | undefined {
-    const { maxClients, maxPerAddress } = this.#options;
-    if (this.#closed) return this.#texts.closing;
-    if (this.#connections.size - this.#turningAway >= maxClients) {
-      return this.#texts.full;
-    }
-    if (maxPerAddress === 0 || address === "") return;
-    let neighbours = 0;
-    for (const client of this.#connections.keys()) {
-      if (client.address === address && !client.refused) neighbours++;
-    }
-    if (neighbours >= maxPerAddress) return this.#texts.crowded(address);
-  }
-
-  /**
-   * The names of those who are in the room, in the order they came.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   * import { assertEquals } from "@std/assert";
-   *
-   * await using chat = new Chat();
-   * assertEquals(chat.clients, []);
-   * ```
-   */
-  get clients(): string[] {
-    return this.#broadcaster.members.map(({ who }) => who);
-  }
-
-  /**
-   * Watches the room: yields what happens from the call on, until the chat ends.
-   * A watcher that is behind by more than `maxBacklog` bytes is dropped: its
-   * stream fails with an error.
-   *
-   * @example A bot that tells the time
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * await using chat = new Chat();
-   * const events = chat.events();
-   * await chat.say("ann", "!time");
-   * for await (const event of events) {
-   *   if (event.type !== "message") continue;
-   *   if (event.text === "!time") {
-   *     await chat.say("clock", new Date().toISOString());
-   *   } else if (event.who === "clock") break; // That is all for an example.
-   * }
-   * ```
-   */
-  events({ messages = true }: EventsOptions = {}): ReadableStream<ChatEvent> {
-    return this.#broadcaster.watch(messages);
-  }
-
-  /**
-   * Says something in the room, as if a client of that name had sent it.
-   *
-   * @param who The speaker's name. Clients may take the same.
-   * @param text One line, or several.
-   * @returns When the room has taken it; a full room takes its time.
-   * @throws {Error} If the chat has ended.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * await using chat = new Chat();
-   * await chat.say("server", "Back in five minutes");
-   * ```
-   */
-  async say(who: string, text: string): Promise<void> {
-    if (this.#closed) throw new Error("Cannot speak: the chat has ended");
-    await this.#broadcaster.send({
-      type: "message",
-      speaker: { who: printableName(who) },
-      lines: printable(text).split("\n"),
-    });
-  }
-
-  /**
-   * Ends the chat: closes the listeners, tells the clients, gives those who read
-   * up to 2 seconds to take what they are owed, and closes every connection.
-   *
-   * @returns When all is closed.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * const chat = new Chat();
-   * const served = chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-   * await chat.close();
-   * await served;
-   * ```
-   */
-  close(): Promise<void> {
-    return this.#closed ??= this.#close();
-  }
-
-  /** Ends the chat, as {@linkcode Chat.close} does. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.close();
-  }
-
-  async #close(): Promise<void> {
-    this.#forgetSignal();
-    this.#ending.abort();
-    for (const listener of this.#listeners) closeQuietly(listener);
-    const timeout = setTimeout(() => {
-      for (const client of this.#connections.keys()) client.close();
-    }, CLOSE_TIMEOUT);
-    for (const client of this.#connections.keys()) {
-      if (client.isShakingHands) client.close();
-    }
-    await this.#broadcaster.end();
-    while (this.#connections.size > 0) {
-      await Promise.all(this.#connections.values());
-    }
-    clearTimeout(timeout);
-    await this.#broadcaster.close();
-  }
-}
-
-/**
- * Options of {@linkcode splitLines}.
- *
- * @example A line that is too long
- * ```ts
- * import { splitLines, type SplitLinesOptions } from "@linechat/chat";
- * import { assertEquals } from "@std/assert";
- *
- * let tooLong = 0;
- * const options: SplitLinesOptions = { maxLine: 4, onTooLong: () => tooLong++ };
- * const packets = ReadableStream.from(["seven\nfour\n"])
- *   .pipeThrough(new TextEncoderStream());
- * assertEquals(await Array.fromAsync(splitLines(packets, options)), [["four"]]);
- * assertEquals(tooLong, 1);
- * ```
- */
-export interface SplitLinesOptions {
-  /** The most bytes of a line, its end not counted. @default {65536} */
-  maxLine?: number;
-  /**
-   * Called once for each line that is longer, as soon as that is known. Nothing
-   * more is read until what it returns is settled.
-   */
-  onTooLong?: () => unknown;
-}
-
-const LF = 0x0a;
-const CR = 0x0d;
-
-/**
- * Splits UTF-8 to lines, in bounded memory: all the lines that a chunk completes
- * at once, and never more held of an unfinished line than `maxLine` bytes. A
- * longer line is discarded up to its end.
- *
- * A line ends in `\n`; a `\r` before it goes, as do all other control characters
- * but the tab: a line is text and nothing else. What is no UTF-8 becomes U+FFFD.
- * The last line needs no end.
- *
- * @example Two packets, three lines
- * ```ts
- * import { splitLines } from "@linechat/chat";
- * import { assertEquals } from "@std/assert";
- *
- * const packets = ReadableStream.from(["one\r\ntw", "o\nthree"])
- *   .pipeThrough(new TextEncoderStream());
- * assertEquals(await Array.fromAsync(splitLines(packets)), [
- *   ["one"],
- *   ["two"],
- *   ["three"],
- * ]);
- * ```
- *
- * @param chunks The bytes. A chunk may be overwritten once the next is asked for.
- * @param options The limit, and what to do when it is passed.
- * @returns The lines, an array a chunk that completes any.
- */
-export async function* splitLines(
-  chunks: AsyncIterable<Uint8Array>,
-  { maxLine = DEFAULTS.maxLine, onTooLong }: SplitLinesOptions = {},
-): AsyncGenerator<string[]> {
-  let held = new Uint8Array(0); // of the unfinished line, this…
-  let length = 0; // …so many bytes of it
-  let skipping = false; // up to the end of a line that is too long
-  let unreported = 0; // lines that are too long
-
-  const tooLong = (end: number, last: number) =>
-    end > maxLine && !(end === maxLine + 1 && last === CR);
-
-  /** Adds to the unfinished line, or finds that it is too long. */
-  const hold = (piece: Uint8Array) => {
-    if (skipping || piece.length === 0) return;
-    if (tooLong(length + piece.length, piece.at(-1)!)) {
-      skipping = true;
-      held = new Uint8Array(0);
-      length = 0;
-      unreported++;
-      return;
-    }
-    if (length + piece.length > held.length) {
-      const larger = new Uint8Array(
-        Math.min(maxLine + 1, Math.max(64, 2 * (length + piece.length))),
-      );
-      larger.set(held.subarray(0, length));
-      held = larger;
-    }
-    held.set(piece, length);
-    length += piece.length;
+  /** The address of the client, which is its initial name. */
+  readonly remoteAddr: Deno.Addr | { hostname: string; port: number } | {
+    transport: string;
   };
-
-  /** Takes the unfinished line as it is. */
-  const finish = (): string[] => {
-    const lines = skipping ? [] : [decode(held.subarray(0, length))];
-    held = new Uint8Array(0);
-    length = 0;
-    skipping = false;
-    return lines;
-  };
-
-  for await (const chunk of chunks) {
-    const lines: string[] = [];
-    const end = chunk.lastIndexOf(LF) + 1;
-    let start = 0;
-    while (start < end) {
-      const unfinished = length > 0 || skipping;
-      if (!unfinished && end - start <= maxLine) {
-        // No line can be too long here: all at once.
-        const text = decode(chunk.subarray(start, end - 1));
-        for (const line of text.split("\n")) lines.push(line);
-        break;
-      }
-      const next = chunk.indexOf(LF, start);
-      hold(chunk.subarray(start, next));
-      lines.push(...finish());
-      start = next + 1;
-    }
-    hold(chunk.subarray(end));
-    if (lines.length > 0) yield lines;
-    for (; unreported > 0; unreported--) await onTooLong?.();
-  }
-  if (length > 0) yield finish();
-}
-
-/**
- * Lets through so many lines a second, and so many at once. None is lost, unless
- * the client is dropped meanwhile.
- */
-async function* pace(
-  input: AsyncIterable<string[]>,
-  rate: number,
-  client: Client,
-  signal: AbortSignal,
-): AsyncGenerator<string[]> {
-  let allowance = rate;
-  let last = performance.now();
-  for await (const lines of input) {
-    while (lines.length > 0 && !client.closed) {
-      const now = performance.now();
-      allowance = Math.min(rate, allowance + (now - last) * rate / 1000);
-      last = now;
-      if (allowance >= 1) {
-        const admitted = lines.splice(0, Math.floor(allowance));
-        allowance -= admitted.length;
-        yield admitted;
-      } else await delay((1 - allowance) * 1000 / rate, null, { signal });
-    }
-  }
-}
-
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-function decode(bytes: Uint8Array): string {
-  return printable(decoder.decode(bytes));
-}
-
-/**
- * Removes what could do more to a terminal than show text: the C0 and C1
- * controls but tab and newline, DEL, the line and paragraph separators, and the
- * bidirectional embeddings, overrides and isolates (https://trojansource.codes).
- *
- * @example What would have cleared the screen
- * ```ts
- * import { printable } from "@linechat/chat";
- * import { assertEquals } from "@std/assert";
- *
- * assertEquals(printable("one\x1b[2J\r\n\ttwo"), "one[2J\n\ttwo");
- * ```
- *
- * @param text Any text; it may be of several lines.
- * @returns The rest of it. Of an escape sequence, only what is harmless text.
- */
-export function printable(text: string): string {
-  return text.replace(
-    // deno-lint-ignore no-control-regex
-    /[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g,
-    "",
-  );
-}
-
-/** The same for what has to stay on one line. */
-function printableName(text: string): string {
-  return printable(text).replaceAll("\n", " ");
-}
-
-/** What passes the broadcaster: what the seed has three channels for, and the end. */
-type RoomEvent =
-  | { type: "entering" | "leaving"; client: Client }
-  | { type: "message"; speaker: Client | { who: string }; lines: string[] }
-  | { type: "command"; client: Client; line: string }
-  | { type: "closing" };
-
-type WithoutTime<Event> = Event extends unknown ? Omit<Event, "time"> : never;
-
-/** What a client says, where nothing is a command. */
-function* asMessage(speaker: Client, lines: string[]): Generator<RoomEvent> {
-  yield { type: "message", speaker, lines };
-}
-
-/** What a client says, and its commands, in their order. */
-function* withCommands(client: Client, lines: string[]): Generator<RoomEvent> {
-  const isCommand = (line: string) => line.startsWith("/");
-  if (!lines.some(isCommand)) return yield* asMessage(client, lines);
-  let said: string[] = [];
-  for (const line of lines) {
-    if (!isCommand(line)) said.push(line);
-    else if (line.startsWith("//")) said.push(line.slice(1));
-    else {
-      if (said.length > 0) yield* asMessage(client, said);
-      said = [];
-      yield { type: "command", client, line };
-    }
-  }
-  if (said.length > 0) yield* asMessage(client, said);
-}
-
-/** The room: the only owner of the client set, and of those who watch. */
-class Broadcaster {
-  readonly texts: Texts;
-  readonly #options: Options;
-  readonly #history: History;
-  readonly #clients = new Set<Client>();
-  /** Those who watch, and whether they want to know what is said, too. */
-  readonly #watchers = new Map<
-    ReadableStreamDefaultController<ChatEvent>,
-    boolean
-  >();
-  readonly #trunk: Trunk;
-  readonly #running: Promise<void>;
-  #events!: ReadableStreamDefaultController<RoomEvent & { taken(): void }>;
-  #closed = false;
-
-  constructor(texts: Texts, options: Options) {
-    this.texts = texts;
-    this.#options = options;
-    this.#history = new History(options.history);
-    this.#trunk = new Trunk(options.maxBacklog, (client) => {
-      options.log(`Dropped ${client.who}: it does not read`);
-      client.close();
-    });
-    this.#running = this.#run(
-      new ReadableStream({
-        start: (controller) => void (this.#events = controller),
-      }, { highWaterMark: 0 }),
-    );
-  }
-
   /**
-   * Hands over an event, and waits until it is taken. So nobody is ahead of the
-   * room by more than the event in hand, as with the seed's unbuffered channels;
-   * and as there, all wait in one queue.
+   * Encodes a chunk for a transport that frames its messages. Each chunk is framed
+   * once for all connections with the same function.
    */
-  send(event: RoomEvent): Promise<void> {
-    return new Promise((taken) => this.#events.enqueue({ ...event, taken }));
-  }
-
-  /** The seed's broadcaster: one loop over all that happens. */
-  async #run(
-    events: AsyncIterable<RoomEvent & { taken(): void }>,
-  ): Promise<void> {
-    let due: number | undefined; // The pending lines wait no longer.
-    for await (const event of events) {
-      switch (event.type) {
-        case "entering": {
-          this.#enter(event.client);
-          break;
-        }
-        case "message": {
-          const { speaker, lines } = event;
-          if (speaker instanceof Client && !this.#clients.has(speaker)) break;
-          this.say("message", speaker.who, lines);
-          if (speaker instanceof Client) this.#offerHelp(speaker);
-          break;
-        }
-        case "command": {
-          const { client, line } = event;
-          if (!this.#clients.has(client)) break; // It has left.
-          client.knowsCommands = true;
-          runCommand(this, client, line);
-          break;
-        }
-        case "leaving": {
-          this.leave(event.client);
-          break;
-        }
-        case "closing": {
-          this.#trunk.write(this.texts.closing);
-          for (const client of this.#clients) {
-            this.#trunk.leave(client);
-            this.#notify({ type: "left", who: client.who });
-          }
-          this.#clients.clear();
-          break;
-        }
-      }
-      event.taken();
-      const { pending } = this.#trunk;
-      if (pending === 0) continue; // It was for one client alone.
-      const now = performance.now();
-      due ??= now + MAX_WAIT;
-      if (pending < MAX_CHUNK && now < due && await this.#moreToCome()) {
-        continue;
-      }
-      await this.#trunk.flush();
-      due = undefined;
-      if (pending < SMALL_CHUNK) await this.#rest();
-    }
-  }
-
-  /** Whether more is there, or comes at once: a moment's lines are one chunk. */
-  async #moreToCome(): Promise<boolean> {
-    // How far the queue is above its high-water mark, which is 0.
-    if (this.#events.desiredSize! < 0) return true;
-    await setImmediate();
-    return this.#events.desiredSize! < 0;
-  }
-
-  /**
-   * Rests half as long as it took to hand out the last chunk. Where there are so
-   * many clients that this takes long, to put the lines of that time together
-   * saves more than the wait costs: the room stays below what a processor can do.
-   */
-  async #rest(): Promise<void> {
-    const start = performance.now();
-    await setImmediate(); // All write at once, before anything else is done.
-    const sweep = performance.now() - start;
-    if (sweep > LONG_SWEEP) await delay(sweep / 2);
-  }
-
-  #enter(client: Client): void {
-    const { welcome, online } = this.texts;
-    const { motd } = this.#options;
-    const greeting = [welcome(client.who)];
-    if (motd !== "") greeting.push(asAnswer(printable(motd)));
-    // What is said from here on comes by the trunk: nothing twice, and no gap.
-    client.tell([...greeting, ...this.#history].join("\n"));
-    this.#trunk.write(online(client.who));
-    this.#trunk.enter(client);
-    client.since = Date.now();
-    this.#clients.add(client);
-    this.#notify({ type: "joined", who: client.who });
-  }
-
-  /** Tells a person that has said its first line where to find help. */
-  #offerHelp(client: Client): void {
-    if (client.knowsCommands) return;
-    client.knowsCommands = true;
-    const isPerson = Date.now() - client.since > PERSON_TYPES_AFTER;
-    if (isPerson && this.#options.commands) answer(client, this.texts.hint);
-  }
-
-  /** Says lines to all. */
-  say(type: "message" | "action", who: string, lines: string[]): void {
-    const start = type === "message" ? `${who}: ` : `* ${who} `;
-    this.#trunk.write(start + lines.join("\n" + start));
-    this.#history.add(start, lines);
-    if (!this.#watchers.values().some((messages) => messages)) return;
-    for (const text of lines) this.#notify({ type, who, text });
-  }
-
-  /** Gives a client another name, and tells all. */
-  rename(client: Client, name: string): void {
-    this.#trunk.write(this.texts.renamed(client.who, name));
-    this.#notify({ type: "renamed", who: client.who, name });
-    client.call(name);
-  }
-
-  /** Has a client leave, if it is here, and tells the others. */
-  leave(client: Client): void {
-    if (!this.#clients.delete(client)) return; // It was told to go.
-    this.#trunk.leave(client);
-    this.#trunk.write(this.texts.offline(client.who));
-    this.#notify({ type: "left", who: client.who });
-  }
-
-  /** Has all leave, without waiting any more for those who read slowly. */
-  end(): Promise<void> {
-    this.#trunk.end();
-    return this.send({ type: "closing" });
-  }
-
-  /** Ends the loop, when all that was sent is taken, and the watchers' streams. */
-  async close(): Promise<void> {
-    this.#events.close();
-    await this.#running;
-    this.#closed = true;
-    for (const watcher of this.#watchers.keys()) watcher.close();
-    this.#watchers.clear();
-  }
-
-  /** Those who are here, in the order they came. */
-  get members(): Client[] {
-    return [...this.#clients];
-  }
-
-  /** Who has that name, or one that looks like it. */
-  find(name: string): Client | undefined {
-    if (name.length > MAX_NAME) return;
-    const key = nameKey(name);
-    return this.#clients.values().find((client) => client.key === key);
-  }
-
-  watch(messages: boolean): ReadableStream<ChatEvent> {
-    let watcher: ReadableStreamDefaultController<ChatEvent>;
-    return new ReadableStream({
-      start: (controller) => {
-        watcher = controller;
-        if (this.#closed) watcher.close();
-        else this.#watchers.set(watcher, messages);
-      },
-      cancel: () => void this.#watchers.delete(watcher),
-    }, {
-      highWaterMark: this.#options.maxBacklog,
-      size: (event) => 64 + ("text" in event ? event.text.length : 0),
-    });
-  }
-
-  #notify(event: WithoutTime<ChatEvent>): void {
-    const timed = { time: new Date(), ...event };
-    for (const [watcher, messages] of this.#watchers) {
-      if (!messages && "text" in event) continue;
-      if (watcher.desiredSize! > 0) watcher.enqueue(timed);
-      else {
-        this.#watchers.delete(watcher);
-        watcher.error(new Error("Cannot watch on: the watcher fell behind"));
-      }
-    }
-  }
+  readonly frame?: (chunk: Uint8Array) => Uint8Array;
 }
 
-/**
- * The room's lines on their way out, as one stream of chunks that is teed into
- * a branch a client, each piped to its client's writer.
- *
- * All is measured in bytes since the room was opened. A client is owed what is
- * written between its coming and its going; how far it has got in that is known
- * by what its writer has written, so a chunk may well begin before a client came
- * and end after it left.
- *
- * `tee()` runs at the pace of the fastest branch and buffers for all others
- * (https://github.com/whatwg/streams/issues/1233), so `flush` waits when the
- * slowest is too far behind. And since a branch cannot be grafted onto a teed
- * stream, nor a hop taken out of it, those who come get a trunk of their own
- * for a while; once as many have come and gone as half of those who are there,
- * all get a new trunk together. A change so costs the same in a room of any size.
- */
-class Trunk {
-  readonly #maxBacklog: number;
-  readonly #drop: (client: Client) => void;
-  /** The trunk's own end, and those of the trunks of them who came since. */
-  readonly #stems = new Set<ReadableStreamDefaultController<Uint8Array>>();
-  /** Those who have a branch. */
-  readonly #piped = new Set<Client>();
-  /** Those who are to get one, with the next chunk. */
-  #newcomers: Client[] = [];
-  /** How many have come or gone since all were teed from one trunk. */
-  #changes = 0;
-  #chunks: Uint8Array[] = [];
-  /** How many bytes wait to be sent. */
-  pending = 0;
-  /** How many bytes were sent… */
-  #sent = 0;
-  /** …in how many chunks. */
-  #sentChunks = 0;
-  /** The time when something was last sent or waited for: exact enough. */
-  now = 0;
-  /** Is told of all progress, while somebody waits for it. */
-  #onProgress?: (client: Client) => void;
-  #stopWaiting = () => {};
-  #ending = false;
-
-  constructor(maxBacklog: number, drop: (client: Client) => void) {
-    this.#maxBacklog = maxBacklog;
-    this.#drop = drop;
-  }
-
-  /** To be called when a client has written something. */
-  progressed(client: Client): void {
-    this.#onProgress?.(client);
-  }
-
-  /** Adds a line, or several, to the next chunk. */
-  write(text: string): void {
-    const chunk = encoder.encode(text + "\n");
-    this.#chunks.push(chunk);
-    this.pending += chunk.length;
-  }
-
-  /** From here on, the client is owed what is written. */
-  enter(client: Client): void {
-    client.from = this.#sent + this.pending;
-    this.#newcomers.push(client);
-  }
-
-  /** Up to here, the client is owed what is written. */
-  leave(client: Client): void {
-    client.leave(this.#sent + this.pending);
-  }
-
-  /** Sends what is pending to everybody as one chunk, once all have room for it. */
-  async flush(): Promise<void> {
-    const chunk = concat(this.#chunks, this.pending);
-    await this.#room(chunk.length);
-    this.now = performance.now();
-    this.#tee();
-    for (const stem of this.#stems) stem.enqueue(chunk);
-    this.#sent += chunk.length;
-    this.#sentChunks++;
-    this.#chunks = [];
-    this.pending = 0;
-  }
-
-  /** Gives a branch to those who came; or a new one to all. */
-  #tee(): void {
-    let clients = this.#newcomers;
-    this.#newcomers = [];
-    this.#changes += clients.length;
-    for (const client of clients) {
-      client.position = this.#sent;
-      client.passedChunks = this.#sentChunks;
-      this.#piped.add(client);
-      client.flushed.then(() => {
-        this.#piped.delete(client);
-        this.#changes++;
-        this.progressed(client);
-      });
-    }
-    if (this.#changes > this.#piped.size / 2) {
-      for (const stem of this.#stems) stem.close();
-      this.#stems.clear();
-      this.#changes = 0;
-      clients = [...this.#piped];
-    }
-    if (clients.length === 0) return;
-
-    let stem!: ReadableStreamDefaultController<Uint8Array>;
-    const trunk = new ReadableStream<Uint8Array>({
-      start: (controller) => void (stem = controller),
-      cancel: () => void this.#stems.delete(stem), // Nobody reads it any more.
-    }, { highWaterMark: 0 });
-    this.#stems.add(stem);
-    for (const branch of tee(trunk, clients.length)) {
-      clients.pop()!.pipe(branch, this);
-    }
-  }
-
-  /** Whether a client can take so many bytes more, or has no part in them. */
-  #hasRoom(client: Client, bytes: number): boolean {
-    const backlog = this.#sent - client.position;
-    return backlog === 0 || backlog + bytes <= this.#maxBacklog ||
-      !this.#piped.has(client);
-  }
-
-  /**
-   * Waits until all have room for so many bytes more. A client is in debt for as
-   * long as the room waits for it, and works it off by reading, a second with
-   * each `FAIR_RATE` bytes. Who is in debt for `STALL_LIMIT` is dropped when it is
-   * waited for. Those who read nothing meanwhile get into debt together with
-   * those who are waited for, so that ten of them cost no more than one.
-   *
-   * If many are behind and do move, it is the machine, or its line, that is slow;
-   * a client is then not to blame for the whole wait, but for a part of it.
-   */
-  async #room(bytes: number): Promise<void> {
-    // The bytes are shared by all who are behind, but not the queues of chunks,
-    // nor the branches that wait for those before them to end: many small ones
-    // for many who do not read would cost more than the bytes.
-    let queues = 0;
-    for (const { passedChunks, branches } of this.#piped) {
-      queues += (this.#sentChunks - passedChunks) * CHUNK_COST;
-      if (branches > 2) queues += branches * BRANCH_COST;
-    }
-    if (queues > this.#maxBacklog) bytes = Infinity;
-
-    const full = new Set<Client>();
-    for (const client of this.#piped) {
-      if (this.#hasRoom(client, bytes)) continue;
-      if (client.debt >= STALL_LIMIT) this.#drop(client);
-      else full.add(client);
-    }
-    if (full.size === 0 || this.#ending) return;
-
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#stopWaiting = resolve;
-    this.now = performance.now();
-    // Not more than a tick, if the process itself was late.
-    const waited = () => Math.min(STALL_TICK, performance.now() - this.now);
-    const share = full.size >= CROWD ? CROWD_SHARE : 1; // of those who do move
-    this.#onProgress = (client) => {
-      if (!full.has(client) || !this.#hasRoom(client, bytes)) return;
-      full.delete(client);
-      client.debt += waited() * share;
-      if (full.size === 0) resolve();
-    };
-    const tick = setInterval(async () => {
-      await setImmediate(); // What was written meanwhile is known only now.
-      const behind = [...this.#piped].filter(({ position }) =>
-        position < this.#sent
-      );
-      const recently = this.now - MOVING_WITHIN;
-      const moving = behind.filter(({ movedAt }) => movedAt >= recently).length;
-      const isCrowd = moving >= Math.max(CROWD, behind.length / 8);
-      const debt = waited() * (isCrowd ? CROWD_SHARE : 1);
-      for (const client of behind) {
-        const isFull = full.has(client);
-        if (isFull || client.movedAt < this.now) client.debt += debt;
-        if (isFull && client.debt >= STALL_LIMIT) this.#drop(client);
-      }
-      this.now = performance.now();
-    }, STALL_TICK);
-    await promise;
-    clearInterval(tick);
-    this.#onProgress = undefined;
-  }
-
-  /** Waits for nobody any more. */
-  end(): void {
-    this.#ending = true;
-    this.#stopWaiting();
-  }
-}
-
-/** Tees a stream into so many branches: a tree, as deep as it must be. */
-function* tee<T>(
-  stream: ReadableStream<T>,
-  branches: number,
-): Generator<ReadableStream<T>> {
-  if (branches === 1) return yield stream;
-  const [left, right] = stream.tee();
-  yield* tee(left, Math.ceil(branches / 2));
-  yield* tee(right, Math.floor(branches / 2));
-}
-
-/** Why a client's writer takes no more when it has written all. */
-const FLUSHED = new Error("all is written");
-
-/** A connection, and what is known of it. It alone reads, writes and closes it. */
-class Client {
-  /** The client's name in the room: its address, until it takes another. */
-  who!: string;
-  /** What its name has in common with all that look like it. */
-  key!: string;
-  /** When it came, in milliseconds since 1970. */
-  since = 0;
-  /** Its TLS handshake is under way. */
-  isShakingHands: boolean;
-  /** It has used one, or was told of them. */
-  knowsCommands = false;
-  /** So many bytes are on their way that it alone is told. */
-  untold = 0;
-  /** The host it comes from; empty where there is none. */
-  readonly address: string;
-  /** It was turned away at the door. */
-  refused = false;
-  /** It is owed the trunk's bytes from here… */
-  from = 0;
-  /** …up to here… */
-  to = Infinity;
-  /** …and its writer is done with all of them before this one. */
-  position = 0;
-  /** It is done with so many of the trunk's chunks. */
-  passedChunks = 0;
-  /** It has so many branches: a new one, and those that it has not read yet. */
-  branches = 0;
-  /** When it was last found to read something. */
-  movedAt = 0;
-  /** How long the room has waited for it, in milliseconds, less what that bought. */
-  debt = 0;
-  /** Resolves when all that it is owed is written, or can no longer be. */
-  readonly flushed: Promise<void>;
-  /** Its connection is closed. */
-  closed = false;
-
-  readonly #socket: Socket;
-  #output?: WritableStream<Uint8Array>;
-  #piped = Promise.resolve();
-  #delivering = Promise.resolve();
-  #telling?: Promise<void>;
-  #resolveFlushed!: () => void;
-  #timeout?: ReturnType<typeof setTimeout>;
-
-  constructor(conn: Connection, serial: number) {
-    const { remoteAddr } = conn;
-    if ("hostname" in remoteAddr) {
-      // On a port for both, an IPv4 client has an IPv6 address.
-      this.address = printableName(remoteAddr.hostname)
-        .replace(/^::ffff:(?=\d+\.)/, "");
-      this.call(formatAddress(this.address, remoteAddr.port));
-    } else {
-      this.address = "";
-      this.call(`${remoteAddr.transport}:${serial}`);
-    }
-    this.#socket = "closeWrite" in conn
-      ? conn as Connection & Socket
-      : new StreamSocket(conn);
-    this.isShakingHands = "handshake" in this.#socket;
-    this.flushed = new Promise((resolve) => this.#resolveFlushed = resolve);
-    try {
-      this.#socket.setNoDelay?.(true);
-      this.#socket.setKeepAlive?.(true);
-    } catch {
-      // It hung up already, as reading it will tell.
-    }
-  }
-
-  /** Gives it a name. */
-  call(name: string): void {
-    this.who = name;
-    this.key = nameKey(name);
-  }
-
-  /** Waits, not for long, until a TLS connection is one. */
-  async handshake(): Promise<void> {
-    this.closeWithin(HANDSHAKE_TIMEOUT);
-    await this.#socket.handshake!();
-    clearTimeout(this.#timeout);
-    this.isShakingHands = false;
-  }
-
-  /**
-   * What the client sends, in a buffer that is used again: a small one for those
-   * who type, since most of what an idle client costs is the buffer of its read.
-   */
-  async *chunks(
-    idle = 0,
-    onIdle = () => {},
-  ): AsyncGenerator<Uint8Array> {
-    let buffer = new Uint8Array(READ_SIZE.least);
-    while (true) {
-      const timeout = idle > 0 ? setTimeout(onIdle, idle) : undefined;
-      let size: number | null;
-      try {
-        size = await this.#socket.read(buffer);
-      } finally {
-        clearTimeout(timeout);
-      }
-      if (size === null) return;
-      yield buffer.subarray(0, size);
-      if (size === buffer.length && size < READ_SIZE.most) {
-        buffer = new Uint8Array(2 * buffer.length);
-      } else if (4 * size < buffer.length) {
-        buffer = new Uint8Array(Math.max(buffer.length / 2, READ_SIZE.least));
-      }
-    }
-  }
-
-  /** Has the client's writer take a branch, after those that it has. */
-  pipe(branch: ReadableStream<Uint8Array>, trunk: Trunk): void {
-    const output = this.#output ??= this.#clientWriter(trunk);
-    // Not cancelled by the pipe, which would wait for the other branch's cancel.
-    const options = { preventClose: true, preventCancel: true };
-    this.branches++;
-    this.#piped = this.#piped
-      .then(() => branch.pipeTo(output, options))
-      .catch((reason) => {
-        if (reason !== FLUSHED) this.close();
-      })
-      .finally(() => {
-        this.branches--;
-        branch.cancel().catch(() => {});
-      });
-  }
-
-  /** The seed's clientWriter: writes what the client is owed, and counts it. */
-  #clientWriter(trunk: Trunk): WritableStream<Uint8Array> {
-    const count = (bytes: number) => {
-      this.position += bytes;
-      this.movedAt = trunk.now;
-      this.debt = Math.max(0, this.debt - bytes * 1000 / FAIR_RATE);
-      trunk.progressed(this);
-    };
-    return new WritableStream({
-      write: (chunk) => {
-        const start = Math.max(0, this.from - this.position);
-        const end = Math.min(chunk.length, this.to - this.position);
-        const owed = end - start === chunk.length
-          ? chunk
-          : chunk.subarray(start, Math.max(start, end));
-        const writing = this.#telling?.then(() => this.#write(owed, count)) ??
-          this.#write(owed, count);
-        return this.#delivering = writing.then(() => {
-          this.passedChunks++;
-          count(chunk.length - owed.length);
-          if (this.position < this.to) return;
-          void this.hangUp();
-          throw FLUSHED;
-        });
-      },
-    }, { highWaterMark: 2 }); // Else each write would make the pipe wait anew.
-  }
-
-  /** Writes a line to this client alone, between those of the room. */
-  tell(line: string): Promise<void> {
-    const bytes = encoder.encode(line + "\n");
-    this.untold += bytes.length;
-    const telling = Promise.allSettled([this.#telling, this.#delivering])
-      .then(() => this.#write(bytes, () => {}))
-      .catch(() => this.close())
-      .finally(() => {
-        this.untold -= bytes.length;
-        if (this.#telling === telling) this.#telling = undefined;
-      });
-    return this.#telling = telling;
-  }
-
-  /** Resolves when it has been told all so far, or can no longer be. */
-  get told(): Promise<void> | undefined {
-    return this.#telling;
-  }
-
-  /** Writes all, and has counted what the system takes at a time. */
-  #write(bytes: Uint8Array, count: (bytes: number) => void): Promise<void> {
-    // From a write of nothing, a socket of node:tls never recovers (Deno 2.9.6).
-    if (bytes.length === 0) return Promise.resolve();
-    return this.#socket.write(bytes).then((written) => {
-      count(written);
-      if (written < bytes.length) {
-        return this.#write(bytes.subarray(written), count);
-      }
-    });
-  }
-
-  get hasLeft(): boolean {
-    return this.to < Infinity;
-  }
-
-  /** The client is owed no more than what was written up to here. */
-  leave(to: number): void {
-    this.to = to;
-    this.closeWithin(FLUSH_TIMEOUT);
-  }
-
-  /** Ends our side of the talk, and gives the client a moment to end its own. */
-  async hangUp(): Promise<void> {
-    try {
-      await this.#socket.closeWrite();
-    } catch {
-      // The client was faster.
-    }
-    this.closeWithin(HANG_UP_TIMEOUT);
-    this.#resolveFlushed();
-  }
-
-  /**
-   * Tells a client why it cannot come in, and waits a moment for it to hang up:
-   * what it has sent must be read, or closing would reset the connection and it
-   * might never see why. In a crowd of them there is no time for that.
-   */
-  async turnAway(why: string, isCrowd: boolean): Promise<void> {
-    this.refused = true;
-    this.closeWithin(HANG_UP_TIMEOUT);
-    await this.tell(why);
-    try {
-      if (!isCrowd) {
-        await this.hangUp();
-        for await (const _ of this.chunks());
-      }
-    } catch {
-      // It is going anyway.
-    }
-    this.close();
-  }
-
-  closeWithin(timeout: number): void {
-    clearTimeout(this.#timeout);
-    if (this.closed) return;
-    this.#timeout = setTimeout(() => this.close(), timeout);
-  }
-
-  /** Closes the connection. What waits for it to be read or written, fails. */
-  close(): void {
-    if (this.closed) return;
-    this.closed = true;
-    clearTimeout(this.#timeout);
-    closeQuietly(this.#socket);
-    this.#resolveFlushed();
-  }
-}
-
-/** What is used of a `Deno.Conn`. */
+/** The methods of a `Deno.Conn` that a chat uses. */
 interface Socket {
   read(buffer: Uint8Array): Promise<number | null>;
   write(bytes: Uint8Array): Promise<number>;
@@ -1479,7 +2083,111 @@ interface Socket {
   setKeepAlive?(keepAlive: boolean): void;
 }
 
-/** A socket made of streams. */
+/** One connection: its reading side, its end and its {@linkcode ClientWriter}. */
+class Client {
+  /** The host of the client; empty if there is none. */
+  readonly address: string;
+  readonly frame: Connection["frame"];
+  readonly writer: ClientWriter;
+  readonly #socket: Socket;
+  /** The time of its arrival or of its last line, in milliseconds. */
+  spokeAt = Date.now();
+  #timeout?: ReturnType<typeof setTimeout>;
+  #isClosed = false;
+  #hasEnded = false;
+
+  constructor(
+    readonly id: string,
+    /** The name with which the client joins. */
+    readonly name: string,
+    conn: Connection,
+    pool: MemoryPool,
+  ) {
+    const { remoteAddr, frame } = conn;
+    this.address = "hostname" in remoteAddr ? hostOf(remoteAddr.hostname) : "";
+    this.frame = frame;
+    this.#socket = "closeWrite" in conn
+      ? conn as Connection & Socket
+      : new StreamSocket(conn);
+    this.writer = new ClientWriter(this, this.#socket, pool);
+    try {
+      this.#socket.setNoDelay?.(true);
+      this.#socket.setKeepAlive?.(true);
+    } catch {
+      // The client has closed the connection already. The first read reports it.
+    }
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  get needsHandshake(): boolean {
+    return this.#socket.handshake !== undefined;
+  }
+
+  /** Completes the handshake of a TLS connection, within a time limit. */
+  async handshake(): Promise<void> {
+    if (!this.needsHandshake) return;
+    this.closeWithin(ENTRY_TIMEOUT);
+    await this.#socket.handshake!();
+    clearTimeout(this.#timeout);
+  }
+
+  /**
+   * Yields the bytes that the client sends, in a buffer that is reused. The buffer
+   * is small for a client that sends little, since a waiting read holds it.
+   */
+  async *read(): AsyncGenerator<Uint8Array> {
+    const { min, max } = READ_SIZE;
+    let buffer = new Uint8Array(min);
+    for (let size; (size = await this.#socket.read(buffer)) !== null;) {
+      yield buffer.subarray(0, size);
+      if (size === buffer.length && size < max) {
+        buffer = new Uint8Array(2 * buffer.length);
+      } else if (4 * size < buffer.length) {
+        buffer = new Uint8Array(Math.max(min, buffer.length / 2));
+      }
+    }
+    this.#hasEnded = true;
+  }
+
+  /** Ends the output with what is written so far. */
+  leave(): void {
+    this.closeWithin(FLUSH_TIMEOUT);
+    this.writer.finish();
+  }
+
+  /**
+   * Reads until the client closes its side. Closing a socket that has unread input
+   * resets the connection, and the client might lose the last output.
+   */
+  async linger(): Promise<void> {
+    if (this.#hasEnded || this.#isClosed) return;
+    this.closeWithin(HANG_UP_TIMEOUT);
+    try {
+      for await (const _ of this.read());
+    } catch {
+      // The time is up, or the client has reset the connection.
+    }
+  }
+
+  closeWithin(time: number): void {
+    clearTimeout(this.#timeout);
+    if (!this.#isClosed) this.#timeout = setTimeout(() => this.close(), time);
+  }
+
+  /** Closes the connection. Reads and writes in progress fail. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#timeout);
+    closeQuietly(this.#socket);
+    this.writer.close();
+  }
+}
+
+/** Gives a pair of streams the methods of a socket. */
 class StreamSocket implements Socket {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -1503,7 +2211,7 @@ class StreamSocket implements Socket {
     return part.length;
   }
 
-  /** Fails at the latest on `close`, which a sink need not take notice of. */
+  /** Fails at `close` at the latest, since a sink can ignore that it is aborted. */
   async write(bytes: Uint8Array): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#failWrite = reject;
@@ -1519,88 +2227,447 @@ class StreamSocket implements Socket {
   close(): void {
     this.#reader.cancel().catch(() => {});
     this.#writer.abort().catch(() => {});
-    this.#failWrite(new Error("Cannot write: the connection is closed"));
+    this.#failWrite(new Error("the connection is closed"));
   }
 }
 
-// Beside the way of a line: the commands, names, and what was said.
+/**
+ * An in-memory client, as {@linkcode Chat.connect} returns it.
+ *
+ * @example Send a command and read the reply
+ * ```ts
+ * import { Chat, type LocalClient } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using chat = new Chat();
+ * await using ann: LocalClient = chat.connect({ name: "ann" });
+ * await ann.send("/ping");
+ * for await (const line of ann.lines) {
+ *   if (line === "-- pong") break;
+ * }
+ * ```
+ */
+export interface LocalClient extends AsyncDisposable {
+  /** The lines that the client receives. They end when the chat closes the client. */
+  readonly lines: AsyncGenerator<string>;
+  /**
+   * Sends a line. Resolves when the chat has read it.
+   *
+   * @param line The line, without its end.
+   * @throws {TypeError} If the client is closed.
+   */
+  send(line: string): Promise<void>;
+  /** Leaves the room and waits until the chat has closed the client. */
+  close(): Promise<void>;
+}
 
-/** What a client may ask of the room; `argument` is what follows the command. */
-type Command = (room: Broadcaster, client: Client, argument: string) => void;
-
-const COMMANDS: Record<string, Command> = {
-  help: (room, client) => answer(client, room.texts.help),
-
-  nick(room, client, argument) {
-    const { texts } = room;
-    if (argument === "") return answer(client, usage(texts, "nick"));
-    const name = argument.slice(0, MAX_NAME).normalize("NFKC");
-    if (!isName(name)) return answer(client, texts.notAName);
-    const other = room.find(name);
-    if (other !== undefined && other !== client) {
-      return answer(client, texts.taken(name, other.who));
+/** Creates both ends of an in-memory connection. */
+function connectedPair(address: string): [Connection, LocalClient] {
+  const input = new TransformStream<Uint8Array, Uint8Array>();
+  const output = new TransformStream<Uint8Array, Uint8Array>();
+  const writer = input.writable.getWriter();
+  const lines = (async function* () {
+    try {
+      for await (const batch of splitLines(output.readable)) yield* batch;
+    } catch {
+      // The chat has closed the client before its output was read.
     }
-    if (name !== client.who) room.rename(client, name);
-  },
+  })();
+  const close = async () => {
+    await writer.close().catch(() => {});
+    while (!(await lines.next()).done);
+  };
+  return [{
+    readable: input.readable,
+    writable: output.writable,
+    remoteAddr: { hostname: address, port: 0 },
+  }, {
+    lines,
+    send: (line) => writer.write(encoder.encode(onOneLine(line) + "\n")),
+    close,
+    [Symbol.asyncDispose]: close,
+  }];
+}
 
-  who(room, client) {
-    const { members, texts } = room;
-    const lines = [texts.here(members.length)];
-    for (const { who, since } of members.slice(0, MAX_LISTED)) {
-      lines.push(texts.since(who, formatTime(since)));
-    }
-    if (members.length > MAX_LISTED) lines.push("…");
-    answer(client, lines.join("\n"));
-  },
+// --- Options ---------------------------------------------------------------------
 
-  msg(room, client, argument) {
-    const { texts } = room;
-    const [, name, text] = /^(\S+)\s+(.+)$/.exec(argument) ?? [];
-    if (name === undefined) return answer(client, usage(texts, "msg"));
-    const other = room.find(name);
-    if (other === undefined) return answer(client, texts.nobody(shorten(name)));
-    if (other.untold > MAX_UNTOLD) return answer(client, texts.deaf(other.who));
-    other.tell(texts.privately(client.who, text));
-    client.tell(texts.toldPrivately(other.who, text));
-  },
+/**
+ * Options of a {@linkcode Chat}. `undefined` selects the default. For the limits, 0
+ * means no limit.
+ *
+ * @example Limit the clients of a public port
+ * ```ts
+ * import { Chat, type ChatOptions } from "@linechat/chat";
+ *
+ * const options: ChatOptions = {
+ *   rate: 10,
+ *   maxPerAddress: 8,
+ *   idle: 3_600_000,
+ *   log: (message) => console.error(message),
+ * };
+ * await using chat = new Chat(options);
+ * ```
+ */
+export interface ChatOptions {
+  /** The language of the texts of the room. @default {"en"} */
+  lang?: Lang;
+  /** Closes the chat when it aborts, as {@linkcode Chat.close} does. */
+  signal?: AbortSignal;
+  /**
+   * Maximum lag of a client in bytes, from 1 MiB to 1 GiB. A client that lags
+   * further is disconnected. All clients share one backlog in memory.
+   * @default {16777216}
+   */
+  maxBacklog?: number;
+  /** Maximum length of a line in bytes, from 1 to 16 MiB. Longer lines are discarded. @default {65536} */
+  maxLine?: number;
+  /** Maximum lines per second of one client, with a burst of one second. @default {0} */
+  rate?: number;
+  /** Maximum number of connections. @default {10000} */
+  maxClients?: number;
+  /** Maximum number of connections of one IPv4 address or IPv6 /64 network. @default {0} */
+  maxPerAddress?: number;
+  /**
+   * Maximum new connections per second of one IPv4 address or IPv6 /64 network, with
+   * a burst of one second. @default {0}
+   */
+  connectRate?: number;
+  /** Time without a line after which a client is disconnected, in milliseconds. @default {0} */
+  idle?: number;
+  /**
+   * Commands of the program, which add to the built-in ones. `false` turns all
+   * commands off: a line that starts with `/` is a message. @default {{}}
+   */
+  commands?: Readonly<Record<string, Command>> | false;
+  /** Number of messages that a new member receives, at most 64 KiB. @default {0} */
+  history?: number;
+  /** The message of the day: text that a new member receives. @default {""} */
+  motd?: string;
+  /**
+   * Decides whether a client can join. Returns a reason to refuse the client, or
+   * nothing to admit it. A promise has 10 seconds to resolve; then the client is
+   * refused. By default, every client can join.
+   */
+  admit?: (
+    candidate: { name: string; address: string },
+  ) => string | undefined | void | Promise<string | undefined | void>;
+  /**
+   * Receives messages for the operator: failed accepts, failed handshakes and
+   * disconnected slow consumers. By default, they are not logged.
+   */
+  log?: (message: string) => void;
+}
 
-  me(room, client, argument) {
-    if (argument === "") return answer(client, usage(room.texts, "me"));
-    room.say("action", client.who, [argument]);
-  },
-
-  quit(room, client, argument) {
-    if (argument !== "") room.say("message", client.who, [argument]);
-    room.leave(client);
-  },
+/**
+ * The defaults of the options.
+ *
+ * @example Double the maximum length of a line
+ * ```ts
+ * import { Chat, DEFAULTS } from "@linechat/chat";
+ *
+ * await using chat = new Chat({ maxLine: 2 * DEFAULTS.maxLine });
+ * ```
+ */
+export const DEFAULTS: Readonly<
+  Required<Omit<ChatOptions, "signal" | "admit">>
+> = {
+  lang: "en",
+  maxBacklog: 16 * 1024 * 1024,
+  maxLine: 64 * 1024,
+  rate: 0,
+  maxClients: 10_000,
+  maxPerAddress: 0,
+  connectRate: 0,
+  idle: 0,
+  commands: {},
+  history: 0,
+  motd: "",
+  log: () => {},
 };
 
-/** How a command is used: its line in the help. */
-function usage({ usage, help }: Texts, command: string): string {
-  const lines = help.split("\n");
-  return `${usage}: ${lines.find((line) => line.startsWith(`/${command} `))}`;
+/** The options with their defaults, and the texts of the language. */
+type Options =
+  & Required<Omit<ChatOptions, "signal" | "admit">>
+  & Pick<ChatOptions, "admit">
+  & { texts: Texts };
+
+/** The rule of each option: the test of a value and the description of the values. */
+const RULES: {
+  [Name in keyof ChatOptions]-?: [(value: unknown) => boolean, string];
+} = {
+  lang: [(value) => LANGS.includes(value as Lang), "a known language"],
+  signal: [(value) => value instanceof AbortSignal, "an AbortSignal"],
+  maxBacklog: integer(2 ** 20, 2 ** 30),
+  maxLine: integer(1, 2 ** 24),
+  rate: number(1_000_000),
+  maxClients: integer(0, 1_000_000),
+  maxPerAddress: integer(0, 1_000_000),
+  connectRate: number(1_000_000),
+  idle: number(2 ** 31 - 1),
+  commands: [
+    (value) =>
+      value === false || Object.entries(value as object).every(isCommand),
+    "false, or commands with usage, help and run, under names without spaces",
+  ],
+  history: integer(0, 10_000),
+  motd: [(value) => typeof value === "string", "a string"],
+  admit: [(value) => typeof value === "function", "a function"],
+  log: [(value) => typeof value === "function", "a function"],
+};
+
+function integer(
+  min: number,
+  max: number,
+): [(value: unknown) => boolean, string] {
+  return [
+    (value) =>
+      Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
+    `an integer from ${min} to ${max}`,
+  ];
 }
 
-function runCommand(room: Broadcaster, client: Client, line: string): void {
-  const [start] = /^\S+/.exec(line)!;
-  const argument = line.slice(start.length).trim();
-  const command = start.slice(1).toLowerCase();
-  if (Object.hasOwn(COMMANDS, command)) {
-    COMMANDS[command](room, client, argument);
-  } else answer(client, room.texts.unknown(shorten(start)));
+function number(max: number): [(value: unknown) => boolean, string] {
+  return [
+    (value) => typeof value === "number" && value >= 0 && value <= max,
+    `a number from 0 to ${max}`,
+  ];
 }
 
-/** Tells a client what no other client can make it see: who speaks has a name. */
-function answer(client: Client, text: string): Promise<void> {
-  return client.tell(asAnswer(text));
+function isCommand([name, command]: [string, Partial<Command>]): boolean {
+  return /^\S+$/.test(name) && typeof command.usage === "string" &&
+    typeof command.help === "string" && typeof command.run === "function";
 }
 
-function asAnswer(text: string): string {
+/** Checks the options and adds the defaults. */
+function checkOptions(given: ChatOptions): Options {
+  const options = { ...DEFAULTS, ...withoutUndefined(given) };
+  for (const [name, value] of Object.entries(options)) {
+    const [isValid, values] = RULES[name as keyof ChatOptions] ?? [];
+    if (isValid === undefined || isValid(value)) continue;
+    const ErrorType = typeof value === "number" ? RangeError : TypeError;
+    throw new ErrorType(`Invalid ${name} ${value}: must be ${values}`);
+  }
+  const { log } = options;
+  return {
+    ...options,
+    motd: printable(options.motd),
+    texts: TEXTS[options.lang],
+    log(message) {
+      try {
+        log(message);
+      } catch {
+        // A program that cannot log does not end the chat.
+      }
+    },
+  };
+}
+
+function withoutUndefined<T extends object>(object: T): T {
+  const entries = Object.entries(object).filter(([, value]) =>
+    value !== undefined
+  );
+  return Object.fromEntries(entries) as T;
+}
+
+// --- Commands --------------------------------------------------------------------
+
+/** Maximum number of members that `/who` lists. */
+const MAX_LISTED = 100;
+
+/**
+ * A command that members can use. `/help` lists it.
+ *
+ * @example Add a command that replies with the time
+ * ```ts
+ * import { Chat, type Command } from "@linechat/chat";
+ *
+ * const time: Command = {
+ *   usage: "/time",
+ *   help: "show the time",
+ *   run: ({ reply }) => reply(new Date().toISOString()),
+ * };
+ * await using chat = new Chat({ commands: { time } });
+ * await using ann = chat.connect({ name: "ann" });
+ * await ann.send("/time");
+ * for await (const line of ann.lines) {
+ *   if (/^-- \d{4}-/.test(line)) break;
+ * }
+ * ```
+ */
+export interface Command {
+  /** How the command is written, for example `/time [ZONE]`. */
+  readonly usage: string;
+  /** The description in `/help`, without a full stop; empty to hide the command. */
+  readonly help: string;
+  /**
+   * Runs the command. An error is logged, and the member receives a notice.
+   *
+   * @param context The member and the actions of the command.
+   * @param argument The text after the name of the command, without surrounding spaces.
+   */
+  run(context: CommandContext, argument: string): void | Promise<void>;
+}
+
+/**
+ * The member that uses a command, and the actions that a command can take.
+ *
+ * @example Roll a die for the room
+ * ```ts
+ * import { Chat, type CommandContext } from "@linechat/chat";
+ *
+ * const roll = {
+ *   usage: "/roll",
+ *   help: "roll a die",
+ *   run({ act }: CommandContext) {
+ *     act(`rolls ${1 + Math.floor(6 * Math.random())}`);
+ *   },
+ * };
+ * await using chat = new Chat({ commands: { roll } });
+ * ```
+ */
+export interface CommandContext {
+  /** The chat. */
+  readonly chat: Chat;
+  /** The member that uses the command. */
+  readonly member: Member;
+  /** Sends a notice to the member. */
+  readonly reply: (text: string) => Promise<void>;
+  /** Broadcasts a message of the member. */
+  readonly say: (text: string) => Promise<void>;
+  /** Broadcasts an action of the member. */
+  readonly act: (text: string) => Promise<void>;
+  /** Sends a private message of the member, or a notice if that is not possible. */
+  readonly sendPrivate: (name: string, text: string) => Promise<void>;
+  /** Renames the member, or sends it a notice if that is not possible. */
+  readonly rename: (name: string) => Promise<void>;
+  /** Makes the member leave. */
+  readonly leave: () => Promise<void>;
+}
+
+/** Runs the commands of members. */
+class CommandTable {
+  readonly #commands: Map<string, Command>;
+
+  constructor(
+    readonly options: Options,
+    readonly chat: Chat,
+    readonly broadcaster: Broadcaster,
+  ) {
+    const commands = {
+      ...builtInCommands(options.texts, () => this.#commands.values()),
+      ...options.commands,
+    };
+    this.#commands = new Map(Object.entries(commands));
+  }
+
+  /** Runs the command in a line that starts with `/`, and waits for its actions. */
+  async run(id: string, line: string): Promise<void> {
+    const member = this.broadcaster.member(id);
+    if (member === undefined) return;
+    const actions: Promise<void>[] = [];
+    const send = (event: RoomEvent) => {
+      const action = this.broadcaster.send(event);
+      actions.push(action);
+      return action;
+    };
+    const context: CommandContext = {
+      chat: this.chat,
+      member,
+      reply: (text) => send({ type: "notice", id, text: printable(text) }),
+      say: (text) => send({ type: "message", id, lines: linesOf(text) }),
+      act: (text) => send({ type: "action", id, lines: linesOf(text) }),
+      sendPrivate: (to, text) =>
+        send({ type: "private", id, to, text: onOneLine(text) }),
+      rename: (name) => send({ type: "renaming", id, name }),
+      leave: () => send({ type: "leaving", id }),
+    };
+    const { texts, log } = this.options;
+    const [start] = /^\S+/.exec(line)!;
+    const command = this.#commands.get(start.slice(1).toLowerCase());
+    try {
+      if (command) await command.run(context, line.slice(start.length).trim());
+      else context.reply(texts.unknownCommand(shorten(start)));
+    } catch (error) {
+      log(
+        `Cannot run ${shorten(start)} of ${member.name}: ${messageOf(error)}`,
+      );
+      context.reply(texts.commandFailed(shorten(start)));
+    }
+    await Promise.all(actions);
+  }
+}
+
+/** Creates the built-in commands, in the order of `/help`. */
+function builtInCommands(
+  texts: Texts,
+  all: () => Iterable<Command>,
+): Record<string, Command> {
+  const { help } = texts;
+  const command = ([usage, help]: string[], run: Command["run"]): Command => ({
+    usage,
+    help,
+    run,
+  });
+  /** Creates a command that needs an argument. */
+  const withArgument = (
+    [usage, help]: string[],
+    run: Command["run"],
+  ): Command => ({
+    usage,
+    help,
+    run: (context, argument) =>
+      argument === ""
+        ? context.reply(texts.usage(usage))
+        : run(context, argument),
+  });
+  return {
+    nick: withArgument(help.nick, ({ rename }, name) => rename(name)),
+    who: command(help.who, ({ chat, reply }) => {
+      const { members } = chat;
+      const lines = members.slice(0, MAX_LISTED).map(({ name, joinedAt }) =>
+        texts.present(name, Date.now() - joinedAt.getTime())
+      );
+      if (members.length > MAX_LISTED) lines.push("…");
+      return reply([texts.here(members.length), ...lines].join("\n"));
+    }),
+    msg: command(help.msg, ({ sendPrivate, reply }, argument) => {
+      const [, name, text] = /^(\S+)\s+(.+)$/.exec(argument) ?? [];
+      return name === undefined
+        ? reply(texts.usage(help.msg[0]))
+        : sendPrivate(name, text);
+    }),
+    me: withArgument(help.me, ({ act }, text) => act(text)),
+    quit: command(help.quit, async ({ say, leave }, text) => {
+      if (text !== "") await say(text);
+      await leave();
+    }),
+    // For the list only: a line that starts with two slashes is a message.
+    "/": command(help.slash, () => {}),
+    help: command(help.help, ({ reply }) => {
+      const listed = [...all()].filter(({ help }) => help !== "");
+      const width = 2 + Math.max(...listed.map(({ usage }) => widthOf(usage)));
+      const line = ({ usage, help }: Command) =>
+        usage + " ".repeat(width - widthOf(usage)) + help;
+      return reply(listed.map(line).join("\n"));
+    }),
+    ping: command(["/ping", ""], ({ reply }) => reply("pong")),
+  };
+}
+
+/** Marks lines as notices. Members cannot send such lines: no name starts with `-`. */
+function asNotice(text: string): string {
   return "-- " + text.replaceAll("\n", "\n-- ");
 }
 
-/** The scripts whose letters look like those of another one's. */
-const LOOKALIKE_SCRIPTS = [
+// --- Names -----------------------------------------------------------------------
+
+/** Maximum length of a name, in characters. */
+const MAX_NAME = 32;
+/** Maximum length of a name that is looked up or normalized, in UTF-16 units. */
+const MAX_NAME_INPUT = 256;
+
+/** Scripts that have letters in common shapes. A name uses at most one of them. */
+const SIMILAR_SCRIPTS = [
   "Latin",
   "Greek",
   "Cyrillic",
@@ -1610,22 +2677,25 @@ const LOOKALIKE_SCRIPTS = [
   "Lisu",
 ].map((script) => new RegExp(`\\p{Script=${script}}`, "u"));
 
-/**
- * Whether clients may be called so: up to 32 letters, digits, `_`, `-` and `.` of
- * any script, with a letter among them and none that cannot be seen; beginning
- * like neither an answer nor a number, and not like an address. Letters of
- * scripts that look alike do not stand together.
- */
-function isName(name: string): boolean {
-  return /^[\p{L}\p{Nd}][\p{L}\p{M}\p{Nd}_.-]{0,31}$/u.test(name) &&
-    /\p{L}/u.test(name) &&
-    !/\p{Default_Ignorable_Code_Point}|\p{M}{3}|^\d+\.\d|^localhost$/iu
-      .test(name) &&
-    LOOKALIKE_SCRIPTS.filter((script) => script.test(name)).length <= 1;
+/** Returns the rule that a name breaks, or nothing if members can use the name. */
+function nameProblem(name: string, texts: Texts): string | undefined {
+  const { nameRules } = texts;
+  if (/\s/.test(name)) return nameRules.space;
+  if ([...name].length > MAX_NAME) return nameRules.tooLong(MAX_NAME);
+  if (!/^[\p{L}\p{Nd}]/u.test(name)) return nameRules.start;
+  if (/\p{Default_Ignorable_Code_Point}|\p{M}{3}/u.test(name)) {
+    return nameRules.invisible;
+  }
+  if (!/^[\p{L}\p{M}\p{Nd}_.-]+$/u.test(name)) return nameRules.characters;
+  if (!/\p{L}/u.test(name)) return nameRules.noLetter(name);
+  if (/^\d+\.\d|^localhost$/i.test(name)) return nameRules.address(name);
+  if (SIMILAR_SCRIPTS.filter((script) => script.test(name)).length > 1) {
+    return nameRules.mixed;
+  }
 }
 
-/** What looks like a letter or, in capitals, like its capital. */
-const LOOKALIKES = new Map(
+/** Letters that look like a Latin letter, or whose capitals look like its capital. */
+const SIMILAR_LETTERS = new Map(
   Object.entries({
     a: "ɑаα",
     b: "вβ",
@@ -1653,37 +2723,50 @@ const LOOKALIKES = new Map(
   ),
 );
 
-/** What names have in common that look alike: two clients cannot share it. */
+/** Returns a key that names have in common if they look alike. */
 function nameKey(name: string): string {
   const folded = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "")
     .toUpperCase().toLowerCase();
-  return Array.from(folded, (letter) => LOOKALIKES.get(letter) ?? letter)
-    .join("");
+  return Array.from(
+    folded,
+    (letter) => SIMILAR_LETTERS.get(letter) ?? letter,
+  ).join("");
 }
 
-/** The lines last said, so many at most, and no more than fit in `MAX_HISTORY`. */
+// --- History ---------------------------------------------------------------------
+
+/** Maximum size of the history, in bytes. */
+const MAX_HISTORY = 64 * 1024;
+
+/** The latest messages, which a new member receives. */
 class History {
-  readonly #limit: number;
   readonly #lines: { text: string; bytes: number }[] = [];
   #bytes = 0;
+  /** The time of the last message. */
+  lastAt = new Date(0);
 
-  constructor(limit: number) {
-    this.#limit = limit;
+  constructor(readonly limit: number) {}
+
+  /** The number of messages. */
+  get size(): number {
+    return this.#lines.length;
   }
 
-  /** Adds lines; each begins with `start`. */
-  add(start: string, lines: string[]): void {
-    if (this.#limit === 0) return;
-    for (const line of lines.slice(-this.#limit)) {
-      const text = start + line;
+  /** Adds messages, each with a prefix. */
+  add(prefix: string, messages: string[]): void {
+    if (this.limit === 0) return;
+    this.lastAt = new Date();
+    for (const message of messages.slice(-this.limit)) {
+      const text = prefix + message;
       const bytes = encoder.encode(text).length + 1;
       this.#lines.push({ text, bytes });
       this.#bytes += bytes;
     }
-    let surplus = 0;
-    while (
-      this.#lines.length - surplus > this.#limit || this.#bytes > MAX_HISTORY
-    ) this.#bytes -= this.#lines[surplus++].bytes;
+    let surplus = Math.max(0, this.#lines.length - this.limit);
+    for (let i = 0; i < surplus || this.#bytes > MAX_HISTORY; i++) {
+      this.#bytes -= this.#lines[i].bytes;
+      surplus = Math.max(surplus, i + 1);
+    }
     this.#lines.splice(0, surplus);
   }
 
@@ -1692,98 +2775,162 @@ class History {
   }
 }
 
-// The words, and what else is at hand.
-
-/** What the room itself says. */
-interface Texts {
-  welcome(who: string): string;
-  online(who: string): string;
-  offline(who: string): string;
-  renamed(who: string, name: string): string;
-  privately(who: string, text: string): string;
-  toldPrivately(who: string, text: string): string;
-  hint: string;
-  help: string;
-  unknown(command: string): string;
-  usage: string;
-  notAName: string;
-  taken(name: string, who: string): string;
-  here(count: number): string;
-  since(who: string, time: string): string;
-  nobody(name: string): string;
-  deaf(who: string): string;
-  tooLong(maxLine: number): string;
-  idle: string;
-  full: string;
-  crowded(address: string): string;
-  closing: string;
-}
-
-const TEXTS: Record<Lang, Texts> = {
-  en: {
-    welcome: (who) => `Welcome ${who}`,
-    online: (who) => `${who} is online`,
-    offline: (who) => `${who} is offline`,
-    renamed: (who, name) => `${who} is now known as ${name}`,
-    privately: (who, text) => `${who} (private): ${text}`,
-    toldPrivately: (who, text) => `(private) → ${who}: ${text}`,
-    hint: "/nick NAME gives you a name, /help lists all commands",
-    help: `/nick NAME      take a name
-/who            who is here, and since when
-/msg NAME TEXT  tell only one
-/me TEXT        say what you do
-/quit [TEXT]    leave
-//TEXT          say /TEXT
-/help           this list`,
-    unknown: (command) => `Unknown command ${command}: /help lists them all`,
-    usage: "Usage",
-    notAName: "A name is 1 to 32 letters, digits, _, - or . of one script, " +
-      "begins with a letter or digit, and does not look like an address",
-    taken: (name, who) => `${name} is taken, or looks like it: ${who} is here`,
-    here: (count) => `${count} here:`,
-    since: (who, time) => `${who}, since ${time}`,
-    nobody: (name) => `Nobody here is called ${name}`,
-    deaf: (who) => `Not sent: ${who} does not read`,
-    tooLong: (maxLine) => `Not sent: the line is longer than ${maxLine} bytes`,
-    idle: "Goodbye: you were silent for too long",
-    full: "Cannot enter: the room is full",
-    crowded: (address) => `Cannot enter: too many connections from ${address}`,
-    closing: "The server is shutting down",
-  },
-  zh: {
-    welcome: (who) => `欢迎 ${who}`,
-    online: (who) => `${who} 上线`,
-    offline: (who) => `${who} 下线`,
-    renamed: (who, name) => `${who} 改名为 ${name}`,
-    privately: (who, text) => `${who} (私聊): ${text}`,
-    toldPrivately: (who, text) => `(私聊) → ${who}: ${text}`,
-    hint: "用 /nick 名字 给自己取名,用 /help 查看所有命令",
-    help: `/nick 名字       取一个名字
-/who             谁在这里,从何时起
-/msg 名字 内容   只对一个人说
-/me 内容         说你在做什么
-/quit [内容]     离开
-//内容           说出 /内容
-/help            查看这些命令`,
-    unknown: (command) => `没有命令 ${command}:用 /help 查看所有命令`,
-    usage: "用法",
-    notAName: "名字由 1 到 32 个同一种文字的字母、数字、_、- 或 . 组成," +
-      "以字母或数字开头,并且不能像一个地址",
-    taken: (name, who) => `${name} 已被占用,或与 ${who} 太相似`,
-    here: (count) => `这里有 ${count} 人:`,
-    since: (who, time) => `${who},自 ${time}`,
-    nobody: (name) => `这里没有人叫 ${name}`,
-    deaf: (who) => `未发送:${who} 没有在接收`,
-    tooLong: (maxLine) => `未发送:这一行超过 ${maxLine} 字节`,
-    idle: "再见:您太久没有说话",
-    full: "无法进入:聊天室已满",
-    crowded: (address) => `无法进入:来自 ${address} 的连接太多`,
-    closing: "服务器即将关闭",
-  },
-};
+// --- Texts -----------------------------------------------------------------------
 
 /**
- * The languages in which the room can speak: each is a column of one table.
+ * A language of the texts of the room: English or Chinese.
+ *
+ * @example Use the language of the system
+ * ```ts
+ * import { Chat, type Lang } from "@linechat/chat";
+ *
+ * const lang: Lang = navigator.language.startsWith("zh") ? "zh" : "en";
+ * await using chat = new Chat({ lang });
+ * ```
+ */
+export type Lang = "en" | "zh";
+
+const EN = {
+  welcome: (name: string) => `Welcome ${name}`,
+  online: (name: string) => `${name} is online`,
+  offline: (name: string) => `${name} is offline`,
+  renamed: (name: string, newName: string) =>
+    `${name} is now known as ${newName}`,
+  greeting(count: number, names: string[]) {
+    const more = count > names.length ? ", …" : "";
+    return count === 0
+      ? "No one else is here. /help lists the commands"
+      : `${count} here: ${names.join(", ")}${more}. /help lists the commands`;
+  },
+  history: (count: number, time: string) =>
+    `History: ${count} ${
+      count === 1 ? "message" : "messages"
+    }, last at ${time}`,
+  privateFrom: (name: string, text: string) => `${name} (private): ${text}`,
+  privateTo: (name: string, text: string) => `(private) → ${name}: ${text}`,
+  help: {
+    nick: ["/nick NAME", "set your name"],
+    who: ["/who", "list who is here"],
+    msg: ["/msg NAME TEXT", "send a private message"],
+    me: ["/me TEXT", "describe an action"],
+    quit: ["/quit [TEXT]", "leave, with an optional goodbye"],
+    slash: ["//TEXT", "send a line that starts with /"],
+    help: ["/help", "list the commands"],
+  },
+  usage: (usage: string) => `Usage: ${usage}`,
+  unknownCommand: (command: string) =>
+    `Unknown command ${command}. /help lists the commands`,
+  commandFailed: (command: string) => `${command} failed. Try again later`,
+  nameRules: {
+    space: "A name cannot contain spaces",
+    tooLong: (max: number) => `A name has at most ${max} characters`,
+    start: "A name must start with a letter or a digit",
+    invisible: "A name cannot contain invisible or stacked characters",
+    characters: "A name can only contain letters, digits, _, - and .",
+    noLetter: (name: string) => `The name ${name} has no letter`,
+    address: (name: string) => `The name ${name} looks like an address`,
+    mixed: "A name cannot mix scripts that look alike",
+  },
+  nameTaken: (name: string, owner: string) =>
+    name === owner
+      ? `The name ${name} is taken`
+      : `The name ${name} is too similar to ${owner}`,
+  here: (count: number) => `${count} here:`,
+  present: (name: string, milliseconds: number) =>
+    `${name} (${formatDuration(milliseconds, ["s", "min", "h", "d"])})`,
+  noSuchMember: (name: string) => `No one here is named ${name}`,
+  notReceiving: (name: string) => `Not sent: ${name} is not receiving messages`,
+  tooLong: (maxLine: number) =>
+    `Not sent: the line is longer than ${maxLine} bytes`,
+  discarded: "Not sent: the server holds too many unfinished lines. Try again",
+  idle: (milliseconds: number) =>
+    `Disconnected after ${
+      formatDuration(milliseconds, ["s", "min", "h", "d"])
+    } without a line`,
+  removed: (reason: string) => `You were removed${reason && `: ${reason}`}`,
+  wasRemoved: (name: string, reason: string) =>
+    `${name} was removed${reason && `: ${reason}`}`,
+  otherProtocol: (protocol: string) =>
+    `This is a chat server. It does not speak ${protocol}`,
+  full: "Cannot enter: the room is full",
+  tooMany: (address: string) =>
+    `Cannot enter: too many connections from ${address}`,
+  tooFast: (address: string) =>
+    `Cannot enter: too many new connections from ${address}. Try again later`,
+  notAdmitted: "Cannot enter: the server cannot decide. Try again later",
+  closing: "The server is shutting down",
+};
+
+/** The texts of the room in one language. */
+type Texts = typeof EN;
+
+const ZH: Texts = {
+  welcome: (name) => `欢迎 ${name}`,
+  online: (name) => `${name} 上线`,
+  offline: (name) => `${name} 下线`,
+  renamed: (name, newName) => `${name} 改名为 ${newName}`,
+  greeting(count, names) {
+    const more = count > names.length ? "、…" : "";
+    return count === 0
+      ? "这里还没有其他人。输入 /help 查看命令"
+      : `${count} 人在线：${names.join("、")}${more}。输入 /help 查看命令`;
+  },
+  history: (count, time) => `历史消息：${count} 条，最后一条发送于 ${time}`,
+  privateFrom: (name, text) => `${name}（私聊）: ${text}`,
+  privateTo: (name, text) => `（私聊）→ ${name}: ${text}`,
+  help: {
+    nick: ["/nick 名字", "设置名字"],
+    who: ["/who", "查看在线成员"],
+    msg: ["/msg 名字 内容", "发送私聊"],
+    me: ["/me 内容", "描述动作"],
+    quit: ["/quit [内容]", "离开聊天室，可附一句告别"],
+    slash: ["//内容", "发送以 / 开头的内容"],
+    help: ["/help", "查看命令"],
+  },
+  usage: (usage) => `用法：${usage}`,
+  unknownCommand: (command) => `未知命令 ${command}。输入 /help 查看命令`,
+  commandFailed: (command) => `${command} 执行失败，请稍后再试`,
+  nameRules: {
+    space: "名字不能包含空格",
+    tooLong: (max) => `名字最多 ${max} 个字符`,
+    start: "名字必须以字母或数字开头",
+    invisible: "名字不能包含不可见或叠加的字符",
+    characters: "名字只能包含字母、数字、_、- 和 .",
+    noLetter: (name) => `名字 ${name} 至少要有一个字母`,
+    address: (name) => `名字 ${name} 与地址相似`,
+    mixed: "名字不能混用外形相近的文字",
+  },
+  nameTaken: (name, owner) =>
+    name === owner
+      ? `名字 ${name} 已被占用`
+      : `名字 ${name} 与 ${owner} 过于相似`,
+  here: (count) => `${count} 人在线：`,
+  present: (name, milliseconds) =>
+    `${name}（${formatDuration(milliseconds, ["秒", "分钟", "小时", "天"])}）`,
+  noSuchMember: (name) => `没有名为 ${name} 的成员`,
+  notReceiving: (name) => `未发送：${name} 暂时无法接收消息`,
+  tooLong: (maxLine) => `未发送：这一行超过 ${maxLine} 字节`,
+  discarded: "未发送：服务器上未完成的行过多，请重试",
+  idle: (milliseconds) =>
+    `你已 ${
+      formatDuration(milliseconds, ["秒", "分钟", "小时", "天"])
+    }未发言，连接已断开`,
+  removed: (reason) => `你已被移出聊天室${reason && `：${reason}`}`,
+  wasRemoved: (name, reason) =>
+    `${name} 被移出聊天室${reason && `：${reason}`}`,
+  otherProtocol: (protocol) => `这是聊天服务器，不支持 ${protocol}`,
+  full: "无法进入：聊天室已满",
+  tooMany: (address) => `无法进入：来自 ${address} 的连接过多`,
+  tooFast: (address) =>
+    `无法进入：来自 ${address} 的新连接过于频繁，请稍后再试`,
+  notAdmitted: "无法进入：服务器暂时无法处理，请稍后再试",
+  closing: "服务器即将关闭",
+};
+
+const TEXTS: Record<Lang, Texts> = { en: EN, zh: ZH };
+
+/**
+ * The languages that a chat can use.
  *
  * @example
  * ```ts
@@ -1795,8 +2942,32 @@ const TEXTS: Record<Lang, Texts> = {
  */
 export const LANGS: readonly Lang[] = Object.keys(TEXTS) as Lang[];
 
+/** Formats a duration in its largest unit: seconds, minutes, hours or days. */
+function formatDuration(milliseconds: number, units: string[]): string {
+  const amounts = [1000, 60_000, 3_600_000, 86_400_000]
+    .map((unit) => Math.floor(milliseconds / unit));
+  const largest = Math.max(0, amounts.findLastIndex((amount) => amount > 0));
+  return `${amounts[largest]} ${units[largest]}`;
+}
+
+/** Returns the number of columns of a text on a terminal: two for a wide character. */
+function widthOf(text: string): number {
+  return text.replace(/[\u2e80-\uffef]/g, "xx").length;
+}
+
+/** Shortens text that a member has sent, for a reply. */
+function shorten(text: string): string {
+  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+}
+
+// --- Helpers ---------------------------------------------------------------------
+
 /**
- * Writes an address as clients are named: an IPv6 host goes in brackets.
+ * Formats an address as `HOST:PORT`. An IPv6 host is put in brackets.
+ *
+ * @param hostname The name or address of the host.
+ * @param port The port.
+ * @returns The formatted address.
  *
  * @example
  * ```ts
@@ -1814,19 +2985,16 @@ export function formatAddress(hostname: string, port: number): string {
     : `${hostname}:${port}`;
 }
 
-/** A time as people read it, to the minute. */
-function formatTime(milliseconds: number): string {
-  return new Date(milliseconds).toISOString().replace(/T(.{5}).*/, " $1 UTC");
+/** Returns a host as text. An IPv4 client of an IPv6 port has its IPv4 address. */
+function hostOf(hostname: string): string {
+  return onOneLine(hostname).replace(/^::ffff:(?=\d+\.)/, "");
 }
 
-/** What was given, not longer than a line should be. */
-function shorten(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
-}
-
-function concat(chunks: Uint8Array[], length: number): Uint8Array {
+function concat(chunks: Uint8Array[]): Uint8Array {
   if (chunks.length === 1) return chunks[0];
-  const whole = new Uint8Array(length);
+  const whole = new Uint8Array(
+    chunks.reduce((size, { length }) => size + length, 0),
+  );
   let offset = 0;
   for (const chunk of chunks) {
     whole.set(chunk, offset);
@@ -1843,6 +3011,6 @@ function closeQuietly(resource: { close?(): void }): void {
   try {
     resource.close?.();
   } catch {
-    // Closed already, by its other end.
+    // The other end has closed it already.
   }
 }

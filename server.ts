@@ -34,7 +34,7 @@ import {
 const NUMBERS = {
   port: { min: 0, max: 65_535, default: 8000 },
   "tls-port": { min: 0, max: 65_535, default: 0 },
-  "max-backlog": { min: 1, max: 2 ** 30, default: DEFAULTS.maxBacklog },
+  "max-backlog": { min: 2 ** 20, max: 2 ** 30, default: DEFAULTS.maxBacklog },
   "max-line": { min: 1, max: 2 ** 24, default: DEFAULTS.maxLine },
   rate: { min: 0, max: 1_000_000, default: DEFAULTS.rate },
   "max-clients": { min: 1, max: 1_000_000, default: DEFAULTS.maxClients },
@@ -149,7 +149,7 @@ function parseCommand(args: string[]): Command {
       maxClients: number("max-clients"),
       maxPerAddress: number("max-per-address"),
       idle: number("idle") * 1000,
-      commands: given["no-commands"] !== true,
+      commands: given["no-commands"] === true ? false : undefined,
       history: number("history"),
       motd,
     },
@@ -253,10 +253,12 @@ function log(
   format: LogOptions["format"],
 ): void {
   const { time, type, ...rest } = event;
+  const values = "message" in rest ? rest : { ...rest, id: "", own: "" };
+  const words = Object.values(values).filter((value) => value);
   console.error(
     format === "json"
       ? JSON.stringify(event)
-      : [time.toISOString(), type, ...Object.values(rest)].join(" "),
+      : [time.toISOString(), type, ...words].join(" "),
   );
 }
 

@@ -1,6 +1,12 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Chat, type ChatEvent, type Connection } from "../mod.ts";
-import { MemoryClient, openChat, TestClient } from "./clients.ts";
+import {
+  detailsOf,
+  MemoryClient,
+  namesOf,
+  openChat,
+  TestClient,
+} from "./clients.ts";
 
 Deno.test("the newcomer alone is welcomed, the others are told", async () => {
   await using room = openChat();
@@ -171,11 +177,11 @@ Deno.test("events tell who joined, spoke and left", async () => {
   const times = events.map(({ time }) => time.getTime());
   assertEquals(times, times.toSorted());
   assert(start <= times[0] && times.at(-1)! <= Date.now());
-  assertEquals(events.map(({ time: _, ...event }) => event), [
-    { type: "joined", who },
-    { type: "message", who, text: "one" },
-    { type: "message", who, text: "two" },
-    { type: "left", who },
+  assertEquals(events.map(detailsOf), [
+    { type: "joined", name: who },
+    { type: "message", name: who, text: "one" },
+    { type: "message", name: who, text: "two" },
+    { type: "left", name: who, reason: undefined },
   ]);
 });
 
@@ -184,11 +190,9 @@ Deno.test("events can be watched by several, each until it has enough", async ()
   const first = chat.events().values();
   const second = chat.events().values();
   await chat.say("bot", "one");
-  const one = { type: "message", who: "bot", text: "one" } as const;
-  const next = async (watcher: typeof first) => {
-    const { time: _, ...event } = (await watcher.next()).value!;
-    return event;
-  };
+  const one = { type: "message", name: "bot", text: "one" } as const;
+  const next = async (watcher: typeof first) =>
+    detailsOf((await watcher.next()).value!);
   assertEquals(await next(first), one);
   assertEquals(await next(second), one);
   await first.return!();
@@ -205,17 +209,17 @@ Deno.test("events of a chat that has ended end at once", async () => {
 });
 
 Deno.test("a watcher that falls behind is dropped", async () => {
-  await using chat = new Chat({ maxBacklog: 1000 });
+  await using chat = new Chat({ maxBacklog: 2 ** 20 });
   const watcher = chat.events().values();
-  for (let i = 0; i < 20; i++) await chat.say("bot", "x".repeat(100));
+  for (let i = 0; i < 20; i++) await chat.say("bot", "x".repeat(100_000));
   await assertRejects(() => watcher.next(), Error, "fell behind");
 });
 
 Deno.test("say speaks in the room, line by line, and only text", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
-  await room.chat.say("bot\n\x1b[2J", "one\r\ntwo\x07");
-  assertEquals(await ann.lines(2), ["bot [2J: one", "bot [2J: two"]);
+  await room.chat.say("bot", "one\r\ntwo\x07\x1b[2J");
+  assertEquals(await ann.lines(2), ["bot: one", "bot: two[2J"]);
 });
 
 Deno.test("say fails once the chat has ended", async () => {
@@ -226,13 +230,13 @@ Deno.test("say fails once the chat has ended", async () => {
 
 Deno.test("clients lists who is there", async () => {
   await using room = openChat();
-  assertEquals(room.chat.clients, []);
+  assertEquals(namesOf(room.chat), []);
   await using ann = await TestClient.join(room.addr);
   const bob = await TestClient.join(room.addr);
-  assertEquals(room.chat.clients, [ann.who, bob.who]);
+  assertEquals(namesOf(room.chat), [ann.who, bob.who]);
   await bob.end();
   await bob.rest();
-  assertEquals(room.chat.clients, [ann.who]);
+  assertEquals(namesOf(room.chat), [ann.who]);
 });
 
 Deno.test("a closing chat tells its clients and closes everything", async () => {

@@ -4,6 +4,7 @@ import { assertEquals } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import {
   Chat,
+  type ChatEvent,
   type ChatOptions,
   type Connection,
   formatAddress,
@@ -161,4 +162,16 @@ export function openChat(
       await served;
     },
   };
+}
+
+/** Returns the part of an event that does not depend on time and connection. */
+export function detailsOf(
+  { time: _time, id: _id, address: _address, own: _own, ...details }: ChatEvent,
+) {
+  return details;
+}
+
+/** Returns the names of the members, in the order in which they joined. */
+export function namesOf(chat: Chat): string[] {
+  return chat.members.map(({ name }) => name);
 }

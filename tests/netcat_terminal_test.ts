@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { formatAddress } from "../mod.ts";
-import { openChat, SocketClient } from "./clients.ts";
+import { namesOf, openChat, SocketClient } from "./clients.ts";
 import { Terminal, type TerminalOptions, terminalTest } from "./terminal.ts";
 
 const encoder = new TextEncoder();
@@ -79,7 +79,7 @@ async function openRoom(args: string[] = [], options?: TerminalOptions) {
     chat,
     terminal,
     port: addr.port,
-    who: chat.clients[0],
+    who: namesOf(chat)[0],
     async [Symbol.asyncDispose]() {
       await terminal[Symbol.asyncDispose]();
       await close();
@@ -434,7 +434,7 @@ terminalTest("Ctrl-Z suspends it, and fg brings it back", async () => {
   await terminal.type(" on");
   await terminal.press("Enter");
   await terminal.until((screen) =>
-    screen.at(-1) === `${chat.clients[0]}: typed on`
+    screen.at(-1) === `${namesOf(chat)[0]}: typed on`
   );
 });
 

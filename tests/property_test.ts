@@ -9,7 +9,7 @@
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
 import { Chat, type ChatEvent } from "../mod.ts";
-import { MemoryClient } from "./clients.ts";
+import { MemoryClient, namesOf } from "./clients.ts";
 
 const MAX_LINE = 20;
 
@@ -77,16 +77,16 @@ function viewOf(who: string, events: ChatEvent[]): string[] {
   const seen: string[] = [];
   let there = false;
   for (const event of events) {
-    if (event.type === "left" && event.who === who) break;
-    if (event.type === "joined" && event.who === who) {
+    if (event.type === "left" && event.name === who) break;
+    if (event.type === "joined" && event.name === who) {
       there = true;
       seen.push(`Welcome ${who}`);
     } else if (!there) continue;
     else if (event.type === "message") {
-      seen.push(`${event.who}: ${event.text}`);
+      seen.push(`${event.name}: ${event.text}`);
     } else {
       const state = event.type === "joined" ? "online" : "offline";
-      seen.push(`${event.who} is ${state}`);
+      seen.push(`${event.name} is ${state}`);
     }
   }
   return seen;
@@ -183,16 +183,16 @@ async function play(steps: Step[]): Promise<void> {
   }
   for (const puppet of puppets) puppet.resume();
   await Promise.all(puppets.map((puppet) => puppet.end()));
-  assertEquals(chat.clients, []);
+  assertEquals(namesOf(chat), []);
   await chat.close();
   await watched;
 
   for (const { client: { who }, seen, sent, wasReset } of puppets) {
     const { lines, tooLong } = linesOf(sent);
     const said = events.flatMap((event) =>
-      event.type === "message" && event.who === who ? [event.text] : []
+      event.type === "message" && event.name === who ? [event.text] : []
     );
-    const presence = events.flatMap(({ type, who: other }) =>
+    const presence = events.flatMap(({ type, name: other }) =>
       type !== "message" && other === who ? [type] : []
     );
     const room = seen.filter((line) => !line.startsWith("-- Not sent: "));

@@ -1,12 +1,12 @@
 import { assert, assertEquals } from "@std/assert";
-import { splitLines, type SplitLinesOptions } from "../mod.ts";
+import { splitLines } from "../mod.ts";
 
 const encoder = new TextEncoder();
 
 /** All lines of the chunks, and how often one was too long. */
 async function split(
   chunks: (string | Uint8Array)[],
-  options?: SplitLinesOptions,
+  options?: Parameters<typeof splitLines>[1],
 ): Promise<{ lines: string[]; tooLong: number }> {
   let tooLong = 0;
   const bytes = chunks.map((c) =>
@@ -24,7 +24,7 @@ async function split(
 async function assertLines(
   chunks: (string | Uint8Array)[],
   lines: string[],
-  options?: SplitLinesOptions,
+  options?: Parameters<typeof splitLines>[1],
 ) {
   assertEquals(await split(chunks, options), { lines, tooLong: 0 });
 }

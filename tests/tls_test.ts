@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Chat } from "../mod.ts";
-import { linesOf, TestClient } from "./clients.ts";
+import { linesOf, namesOf, TestClient } from "./clients.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
 
 async function openssl(...args: string[]): Promise<void> {
@@ -203,7 +203,7 @@ Deno.test("a client on Deno.listenTls is in the room once its handshake is done"
   await plain.rest();
   const ann = linesOf(await connect(addr, certificate));
   const welcome = (await ann.read()).value;
-  assertEquals(chat.clients.map((who) => `Welcome ${who}`), [welcome]);
+  assertEquals(namesOf(chat).map((who) => `Welcome ${who}`), [welcome]);
   const closed = chat.close();
   await silent[Symbol.asyncDispose](); // Else Deno would keep its socket.
   await closed;

@@ -23,27 +23,52 @@ export function assertMatch(
   nodeAssert.match(actual, expected, msg);
 }
 
-/** Asserts that a promise is rejected with such an error, and returns it. */
+// deno-lint-ignore no-explicit-any
+type ErrorClass<E extends Error> = abstract new (...args: any[]) => E;
+
+/** Asserts that a function throws an error of a class, and returns the error. */
+export function assertThrows<E extends Error = Error>(
+  fn: () => unknown,
+  ErrorClass: ErrorClass<E>,
+  msgIncludes = "",
+): E {
+  let error: unknown;
+  try {
+    fn();
+  } catch (e) {
+    error = e;
+  }
+  return checkError(error, ErrorClass, msgIncludes);
+}
+
+/** Asserts that a promise rejects with an error of a class, and returns the error. */
 export async function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
-  // deno-lint-ignore no-explicit-any
-  ErrorClass: abstract new (...args: any[]) => E,
+  ErrorClass: ErrorClass<E>,
   msgIncludes = "",
 ): Promise<E> {
   let error: unknown;
-  const promise = fn(); // Throwing is no rejecting.
+  const promise = fn(); // An error that `fn` throws is not a rejection.
   try {
     await promise;
   } catch (e) {
     error = e;
   }
+  return checkError(error, ErrorClass, msgIncludes);
+}
+
+function checkError<E extends Error>(
+  error: unknown,
+  ErrorClass: ErrorClass<E>,
+  msgIncludes: string,
+): E {
   assert(
     error instanceof ErrorClass,
-    `Expected a rejection with "${ErrorClass.name}", got: ${error}`,
+    `Expected an error of the class "${ErrorClass.name}", got: ${error}`,
   );
   assert(
     error.message.includes(msgIncludes),
-    `Expected an error that says "${msgIncludes}", got: ${error}`,
+    `Expected an error that includes "${msgIncludes}", got: ${error}`,
   );
   return error;
 }
