@@ -1097,7 +1097,7 @@ class Broadcaster {
     this.fanOut.write(this.options.texts.online(name));
     this.fanOut.add(client); // It receives everything from here on.
     this.#members.set(id, member);
-    this.#membersByKey.set(nameKey(name), member);
+    this.#setKeys(member);
     this.#clients.set(id, client);
     this.#publish(member, { type: "joined" });
   }
@@ -1132,7 +1132,7 @@ class Broadcaster {
     if (client) this.fanOut.remove(client);
     this.#clients.delete(id);
     this.#members.delete(id);
-    this.#membersByKey.delete(nameKey(name));
+    for (const key of keysOf(name)) this.#membersByKey.delete(key);
   }
 
   /** Broadcasts messages or actions of a member or of the program. */
@@ -1171,9 +1171,9 @@ class Broadcaster {
     const name = given.slice(0, MAX_NAME_INPUT).normalize("NFKC");
     const problem = nameProblem(name, texts);
     if (problem !== undefined) return this.#notify(id, problem);
-    const key = nameKey(name);
-    const owner = this.#membersByKey.get(key);
-    if (owner && owner.id !== id) {
+    if (isReserved(name)) return this.#notify(id, texts.nameReserved(name));
+    const owner = this.find(name, id);
+    if (owner) {
       return this.#notify(id, texts.nameTaken(name, owner.name));
     }
     if (name === member.name) return;
@@ -1181,8 +1181,8 @@ class Broadcaster {
     this.#publish(member, { type: "renamed", newName: name });
     const renamed = { ...member, name };
     this.#members.set(id, renamed);
-    this.#membersByKey.delete(nameKey(member.name));
-    this.#membersByKey.set(key, renamed);
+    for (const key of keysOf(member.name)) this.#membersByKey.delete(key);
+    this.#setKeys(renamed);
   }
 
   /** Sends a notice to all members. */
@@ -1242,11 +1242,15 @@ class Broadcaster {
     return this.#members.get(id);
   }
 
-  /** Finds the member with a name, or with one that looks like it. */
-  find(name: string): Member | undefined {
-    return name.length > MAX_NAME_INPUT
-      ? undefined
-      : this.#membersByKey.get(nameKey(name));
+  #setKeys(member: Member): void {
+    for (const key of keysOf(member.name)) this.#membersByKey.set(key, member);
+  }
+
+  /** Finds a member by its name, or by one that looks alike, except one member. */
+  find(name: string, except?: string): Member | undefined {
+    if (name.length > MAX_NAME_INPUT) return;
+    return keysOf(name).map((key) => this.#membersByKey.get(key))
+      .find((member) => member && member.id !== except);
   }
 
   watch(messages: boolean): ReadableStream<ChatEvent> {
@@ -2024,6 +2028,8 @@ const READ_SIZE = { min: 512, max: 16 * 1024 };
 const FLUSH_TIMEOUT = 30_000;
 /** Time for a client to close its side after the server has, in milliseconds. */
 const HANG_UP_TIMEOUT = 1_000;
+/** Size of the buffer of an in-memory client in each direction, in bytes. */
+const LOCAL_BUFFER = 64 * 1024;
 
 /**
  * A connection that a chat can serve: streams of bytes and an address. A `Deno.Conn`
@@ -2251,7 +2257,7 @@ export interface LocalClient extends AsyncDisposable {
   /** The lines that the client receives. They end when the chat closes the client. */
   readonly lines: AsyncGenerator<string>;
   /**
-   * Sends a line. Resolves when the chat has read it.
+   * Sends a line. Resolves at once unless more than 64 KiB wait for the chat.
    *
    * @param line The line, without its end.
    * @throws {TypeError} If the client is closed.
@@ -2263,8 +2269,13 @@ export interface LocalClient extends AsyncDisposable {
 
 /** Creates both ends of an in-memory connection. */
 function connectedPair(address: string): [Connection, LocalClient] {
-  const input = new TransformStream<Uint8Array, Uint8Array>();
-  const output = new TransformStream<Uint8Array, Uint8Array>();
+  const buffered = new ByteLengthQueuingStrategy({
+    highWaterMark: LOCAL_BUFFER,
+  });
+  const pipe = () =>
+    new TransformStream<Uint8Array, Uint8Array>({}, undefined, buffered);
+  const input = pipe();
+  const output = pipe();
   const writer = input.writable.getWriter();
   const lines = (async function* () {
     try {
@@ -2659,14 +2670,14 @@ function asNotice(text: string): string {
   return "-- " + text.replaceAll("\n", "\n-- ");
 }
 
-// --- Names -----------------------------------------------------------------------
+// --- Names ----------------------------------------------------------------------
 
 /** Maximum length of a name, in characters. */
 const MAX_NAME = 32;
 /** Maximum length of a name that is looked up or normalized, in UTF-16 units. */
 const MAX_NAME_INPUT = 256;
 
-/** Scripts that have letters in common shapes. A name uses at most one of them. */
+/** Scripts that have letters in similar shapes. A name uses at most one of them. */
 const SIMILAR_SCRIPTS = [
   "Latin",
   "Greek",
@@ -2677,61 +2688,84 @@ const SIMILAR_SCRIPTS = [
   "Lisu",
 ].map((script) => new RegExp(`\\p{Script=${script}}`, "u"));
 
-/** Returns the rule that a name breaks, or nothing if members can use the name. */
-function nameProblem(name: string, texts: Texts): string | undefined {
-  const { nameRules } = texts;
+/** Returns the rule that a name breaks, or nothing if members can have the name. */
+function nameProblem(name: string, { nameRules }: Texts): string | undefined {
+  const key = keysOf(name)[0];
+  const isNotice = [name, name.toUpperCase()].flatMap(keysOf)
+    .some((key) => key.startsWith("-"));
   if (/\s/.test(name)) return nameRules.space;
   if ([...name].length > MAX_NAME) return nameRules.tooLong(MAX_NAME);
-  if (!/^[\p{L}\p{Nd}]/u.test(name)) return nameRules.start;
-  if (/\p{Default_Ignorable_Code_Point}|\p{M}{3}/u.test(name)) {
-    return nameRules.invisible;
-  }
+  if (!/^[\p{L}\p{Nd}]/u.test(name) || isNotice) return nameRules.start;
+  if (INVISIBLE.test(name)) return nameRules.invisible;
   if (!/^[\p{L}\p{M}\p{Nd}_.-]+$/u.test(name)) return nameRules.characters;
   if (!/\p{L}/u.test(name)) return nameRules.noLetter(name);
-  if (/^\d+\.\d|^localhost$/i.test(name)) return nameRules.address(name);
+  if (ADDRESS.test(key)) return nameRules.address(name);
   if (SIMILAR_SCRIPTS.filter((script) => script.test(name)).length > 1) {
     return nameRules.mixed;
   }
 }
 
-/** Letters that look like a Latin letter, or whose capitals look like its capital. */
-const SIMILAR_LETTERS = new Map(
-  Object.entries({
-    a: "ɑаα",
-    b: "вβ",
-    c: "с",
-    d: "ԁ",
-    e: "еε",
-    g: "ɡ",
-    h: "нһ",
-    j: "ј",
-    k: "кκ",
-    l: "1iіι",
-    m: "мμ",
-    o: "0оο",
-    p: "рρ",
-    q: "ԛ",
-    s: "ѕ",
-    t: "тτ",
-    u: "υ",
-    v: "ν",
-    w: "ԝ",
-    x: "хχ",
-    y: "у",
-  }).flatMap(([letter, others]) =>
-    Array.from(others, (other): [string, string] => [other, letter])
-  ),
+/** Characters without a shape, and stacks of marks. */
+const INVISIBLE =
+  /[\p{Default_Ignorable_Code_Point}\u{13441}\u{13442}\u{16fe4}]|\p{M}{3}/u;
+/** The key of a name that looks like an address. */
+const ADDRESS = /^[\dol]+\.[\dol]|^localhost\.?$|:/;
+/** Returns whether a name looks like one of the server. Members cannot have it. */
+function isReserved(name: string): boolean {
+  const word = name.replace(/[\d_.-]+$/, "");
+  return keysOf(word).some((key) => RESERVED_KEYS.has(key));
+}
+
+/**
+ * Returns keys of a name. Two names that look alike, or differ only in case or in
+ * accents, have a key in common. In a key, `o` also stands for 0 and `l` for 1 and i.
+ */
+function keysOf(name: string): string[] {
+  return [name, name.toLowerCase()].map((name) =>
+    Array.from(
+      name.normalize("NFD").replace(ACCENTS, ""),
+      (character) => SIMILAR.get(character) ?? character,
+    ).join("").toLowerCase().replaceAll("i", "l")
+  );
+}
+
+/**
+ * Characters that look like ASCII text, as entries of the form TEXT=CHARACTERS.
+ * Generated by scripts/confusables.ts from unhomoglyph 1.0.6 (Unicode 13.0.0).
+ */
+const CONFUSABLES = `
+O=0০୦𑓐𑣠ΟⲞОՕⵔዐଠ𐓂ꓳ𑢵𐊒𐊫𐐄𐔖 l=1IƖǀΙⲒІӀⵏᛁꓲ𖼨𐊊𐌉 -=Ⲻ :=ːꓽ 2=ꝚƧϨꙄᒿ
+3=ꞫȜƷꝪⳌЗӠ𖼻𑣊 4=Ꮞ𑢯 5=Ƽ𑢻 6=ⳒбᏮ𑣕 7=𐓒𑣆 8=৪੪ȣȢ𐌚 9=੧୨৭൭ꝮⳊ𑣌𑢬𑣖 a=ɑαа
+A=ΑАᎪᗅꓮ𖽀𐊠 aa=ꜳ AA=Ꜳ ae=æӕ AE=ÆӔ ao=ꜵ AO=Ꜵ au=ꜷ AU=Ꜷ av=ꜹꜻ AV=ꜸꜺ ay=ꜽ
+AY=Ꜽ b=ƄЬᏏᑲᖯ B=ꞴΒВᏴᗷꓐ𐊂𐊡𐌁 bl=Ы c=ᴄⲥсꮯ𐐽 C=𑣩ⲤСᏟꓚ𐊢𐌂𐐕𐔜 d=ԁᏧᑯꓒ D=Ꭰᗞᗪꓓ
+dz=ʣ e=ꬲеҽ E=ΕЕⴹᎬꓰ𑢦𑢮𐊆 f=ꬵꞙẝք F=ꞘϜᖴꓝ𑣂𑢢𐊇𐊥𐔥 g=ɡᶃƍց G=ԌᏀᏳꓖ h=һհᏂ
+H=ΗⲎНᎻᕼꓧ𐋏 i=ıɪɩιіꙇӏꭵᎥ𑣃 j=ϳј J=ꞲͿЈᎫᒍꓙ K=ΚⲔКᏦᛕꓗ𐔘 L=ⳐᏞᒪꓡ𖼖𑢣𑢲𐐛𐔦 ll=ǁ
+lO=Ю ls=ʪ lz=ʫ M=ΜϺⲘМᎷᗰᛖꓟ𐊰𐌑 n=ոռ N=ΝⲚꓠ𐔓
+o=०੦૦௦౦೦൦๐໐၀ᴏᴑꬽοσⲟоჿօഠဝ𐓪𑣈𑣗𐐬 oe=œ OE=Œ oo=ꝏꚙ OO=ꝎꚘ p=ρⲣр P=ΡⲢРᏢᑭꓑ𐊕
+q=ԛգզ Q=ⵕ r=ꭇꭈᴦⲅгꮁ R=ƦᎡᏒ𐒴ᖇꓣ𖼵 rn=𑣣m𑜀 s=ꜱƽѕꮪ𑣁𐑈 S=ЅՏᏕᏚꓢ𖼺𐊖𐐠
+T=ΤⲦТᎢꓔ𖼊𑢼𐊗𐊱𐌕 T3=Ꜩ tf=ꝷ ts=ʦ u=ꞟᴜꭎꭒʋυս𐓶𑣘 U=Սሀ𐓎ᑌꓴ𖽂𑢸 ue=ᵫ uo=ꭣ
+v=ᴠνѵ𑜆ꮩ𑣀 V=ѴⴸᏙᐯꛟꓦ𖼈𑢠𐔝 w=ɯᴡѡԝա𑜊𑜎𑜏ꮃ W=𑣦ԜᎳᏔꓪ x=хᕁᕽ
+X=ꞳΧⲬХⵝᚷꓫ𐊐𐊴𐌗𐔧 y=ɣᶌʏỿꭚγуүყ𑣜 Y=ΥⲨУҮᎩᎽꓬ𖽃𑢤𐊲 z=ᴢꮓ𑣄 Z=𑣥ΖᏃꓜ𑢩
+`;
+
+const SIMILAR = new Map(
+  CONFUSABLES.trim().split(/\s/).flatMap((entry) => {
+    const [text, characters = ""] = entry.split("=");
+    return Array.from(characters, (character) => [character, text] as const);
+  }),
 );
 
-/** Returns a key that names have in common if they look alike. */
-function nameKey(name: string): string {
-  const folded = name.normalize("NFKD").replace(/[\u0300-\u036f]/g, "")
-    .toUpperCase().toLowerCase();
-  return Array.from(
-    folded,
-    (letter) => SIMILAR_LETTERS.get(letter) ?? letter,
-  ).join("");
-}
+/** Marks that do not make another letter, unlike the voicing marks of kana. */
+const ACCENTS = /(?![\u3099\u309a])\p{Script=Inherited}/gu;
+
+/** The keys of the names that look like the server. */
+const RESERVED_KEYS = new Set(
+  [
+    ...["server", "admin", "administrator", "operator", "op", "moderator"],
+    ...["system", "root", "host", "welcome", "history", "linechat"],
+    ...["服务器", "管理员", "系统", "欢迎"],
+  ].flatMap(keysOf),
+);
 
 // --- History ---------------------------------------------------------------------
 
@@ -2831,6 +2865,7 @@ const EN = {
     address: (name: string) => `The name ${name} looks like an address`,
     mixed: "A name cannot mix scripts that look alike",
   },
+  nameReserved: (name: string) => `The name ${name} is reserved`,
   nameTaken: (name: string, owner: string) =>
     name === owner
       ? `The name ${name} is taken`
@@ -2900,6 +2935,7 @@ const ZH: Texts = {
     address: (name) => `名字 ${name} 与地址相似`,
     mixed: "名字不能混用外形相近的文字",
   },
+  nameReserved: (name) => `名字 ${name} 为系统保留`,
   nameTaken: (name, owner) =>
     name === owner
       ? `名字 ${name} 已被占用`

@@ -388,8 +388,15 @@ Deno.test("admit refuses a client with a reason before it enters", async (t) => 
 });
 
 Deno.test("a chat closes while it waits for admit", async () => {
-  const chat = new Chat({ admit: () => new Promise(() => {}) });
+  const asked = Promise.withResolvers<void>();
+  const chat = new Chat({
+    admit() {
+      asked.resolve();
+      return new Promise(() => {});
+    },
+  });
   const ann = chat.connect({ name: "ann" });
+  await asked.promise;
   await chat.close();
   assertEquals((await ann.lines.next()).done, true);
 });
