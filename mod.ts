@@ -872,7 +872,9 @@ type RoomEvent =
   | { type: "renaming"; id: string; name: string }
   /** A notice for one member or, without an id, for all. */
   | { type: "notice"; id?: string; text: string }
-  | { type: "closing" };
+  | { type: "closing" }
+  /** Sends the output of arrivals and departures that has waited. */
+  | { type: "flushing" };
 
 /** The events of one type. */
 type EventOf<Type> = Extract<RoomEvent, { type: Type }>;
@@ -891,25 +893,27 @@ function* batches(
   name: string,
   hasCommands: boolean,
 ): Generator<Batch> {
-  const width = lines.some((line) => NOT_ASCII.test(line)) ? 3 : 1;
-  const prefix = 3 * name.length + 4;
-  let batch: Batch = { lines: [], isCommand: false, size: 0 };
-  for (const line of lines) {
-    const isCommand = hasCommands && /^\/(?!\/)/.test(line);
-    const size = isCommand ? COMMAND_COST : prefix + width * line.length;
-    if (
-      batch.lines.length > 0 && (isCommand || batch.size + size > MAX_EVENT)
-    ) {
-      yield batch;
-      batch = { lines: [], isCommand: false, size: 0 };
+  // The number of bytes of a UTF-16 unit in UTF-8, at most.
+  const width = NOT_ASCII.test(name + lines.join("")) ? 3 : 1;
+  const prefix = width * name.length + 3;
+  let batch: string[] = [];
+  let size = 0;
+  for (let line of lines) {
+    const isCommand = hasCommands && line[0] === "/" && line[1] !== "/";
+    if (hasCommands && line[0] === "/" && !isCommand) line = line.slice(1);
+    const length = isCommand ? COMMAND_COST : prefix + width * line.length;
+    if (batch.length > 0 && (isCommand || size + length > MAX_EVENT)) {
+      yield { lines: batch, isCommand: false, size };
+      batch = [];
+      size = 0;
     }
-    if (isCommand) yield { lines: [line], isCommand, size };
+    if (isCommand) yield { lines: [line], isCommand, size: length };
     else {
-      batch.lines.push(hasCommands && line[0] === "/" ? line.slice(1) : line);
-      batch.size += size;
+      batch.push(line);
+      size += length;
     }
   }
-  if (batch.lines.length > 0) yield batch;
+  if (batch.length > 0) yield { lines: batch, isCommand: false, size };
 }
 
 // deno-lint-ignore no-control-regex
@@ -1007,6 +1011,11 @@ export interface Member {
 const MAX_CHUNK = 256 * 1024;
 /** Number of events after which their output is sent. */
 const MAX_EVENTS = 64;
+/**
+ * Pause before the output of arrivals and departures alone, as a multiple of the time
+ * that the last output took. It bounds the share of time that a storm of them costs.
+ */
+const PRESENCE_PAUSE = 4;
 /** Size of unread private output from which private messages are refused, in bytes. */
 const MAX_PRIVATE = 64 * 1024;
 
@@ -1021,6 +1030,13 @@ class Broadcaster {
   readonly #clients = new Map<string, Client>();
   readonly #running: Promise<void>;
   #queue!: ReadableStreamDefaultController<[RoomEvent, () => void]>;
+  /** The number of events since the last flush. */
+  #unflushed = 0;
+  /** Whether one of them is not an arrival or a departure. */
+  #isUrgent = false;
+  /** The time from which arrivals and departures do not wait for others. */
+  #presenceDue = 0;
+  #timer?: ReturnType<typeof setTimeout>;
 
   constructor(readonly options: Options, readonly fanOut: FanOut) {
     this.#history = new History(options.history);
@@ -1039,17 +1055,28 @@ class Broadcaster {
 
   /** The broadcaster of the Go original: one loop over all events. */
   async #run(events: AsyncIterable<[RoomEvent, () => void]>): Promise<void> {
-    let count = 0;
     for await (const [event, done] of events) {
       this.#handle(event);
       done();
-      // The queue holds more events if it is above its high-water mark, 0.
-      const hasMore = this.#queue.desiredSize! < 0;
-      const isFull = this.fanOut.pending >= MAX_CHUNK || ++count >= MAX_EVENTS;
-      if (hasMore && !isFull) continue;
-      count = 0;
-      await this.#flush();
+      if (!this.#canWait(event)) await this.#flush();
     }
+  }
+
+  /** Decides whether the output of an event waits for that of the next events. */
+  #canWait({ type }: RoomEvent): boolean {
+    const isFull = this.fanOut.pending >= MAX_CHUNK ||
+      ++this.#unflushed >= MAX_EVENTS;
+    if (isFull) return false;
+    // The queue holds more events if it is above its high-water mark, 0.
+    if (this.#queue.desiredSize! < 0) return true;
+    this.#isUrgent ||= type !== "entering" && type !== "leaving";
+    const time = this.#presenceDue - performance.now();
+    if (this.#isUrgent || time <= 0) return false;
+    this.#timer ??= setTimeout(
+      () => void this.send({ type: "flushing" }),
+      time,
+    );
+    return true;
   }
 
   #handle(event: RoomEvent): void {
@@ -1071,12 +1098,21 @@ class Broadcaster {
           : this.#notify(event.id, event.text);
       case "closing":
         return this.#close();
+      case "flushing":
+        // Its output is that of the events before it.
     }
   }
 
   /** Sends the collected output. Members that lag too far leave. */
   async #flush(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#unflushed = 0;
+    this.#isUrgent = false;
+    const start = performance.now();
     const slow = await this.fanOut.flush();
+    const end = performance.now();
+    this.#presenceDue = end + PRESENCE_PAUSE * (end - start);
     if (slow.length === 0) return;
     const { log, maxBacklog } = this.options;
     for (const client of slow) {
@@ -1264,8 +1300,10 @@ class Broadcaster {
 
   /** Ends the loop and the streams of events. */
   async end(): Promise<void> {
+    clearTimeout(this.#timer);
     this.#queue.close();
     await this.#running;
+    clearTimeout(this.#timer);
     this.#readers.end();
   }
 }
@@ -1391,8 +1429,13 @@ class FanOut {
   /** The sinks by the framing of their chunks. */
   readonly #sinks = new Map<Connection["frame"], Sink>();
   #trunk?: ReadableStreamDefaultController<Uint8Array>;
+  /** The buffer for text, which becomes a block of the logs. */
+  #buffer = new Uint8Array(BLOCK);
+  /** The part of the buffer that holds the text since the last item was collected. */
+  #start = 0;
+  #end = 0;
   #collected: (Uint8Array | (() => void))[] = [];
-  /** The size of the collected text, in bytes. */
+  /** The size of the collected output, in bytes. */
   pending = 0;
 
   constructor(
@@ -1402,55 +1445,62 @@ class FanOut {
 
   /** Adds lines for all clients. */
   write(text: string): void {
-    const bytes = encoder.encode(text + "\n");
-    this.#collected.push(bytes);
-    this.pending += bytes.length;
+    const maxSize = 3 * text.length + 1;
+    if (this.#end + maxSize > this.#buffer.length) {
+      this.#collectText();
+      this.#buffer = new Uint8Array(Math.max(BLOCK, maxSize));
+      this.#start = this.#end = 0;
+    }
+    const rest = this.#buffer.subarray(this.#end);
+    const { written } = encoder.encodeInto(text + "\n", rest);
+    this.#end += written;
+    this.pending += written;
   }
 
   /** Adds lines for one client. */
   send(client: Client, text: string): void {
     const bytes = encoder.encode(text + "\n");
-    this.#collected.push(() => client.writer.send(bytes));
     this.pending += bytes.length;
+    this.#collect(() => client.writer.send(bytes));
   }
 
   /** Adds a client. It receives the text that follows. */
   add(client: Client): void {
-    this.#collected.push(() =>
-      client.writer.start(this.#sinkFor(client.frame))
-    );
+    this.#collect(() => client.writer.start(this.#sinkFor(client.frame)));
   }
 
   /** Ends the output of a client with the text so far. */
   remove(client: Client): void {
-    this.#collected.push(() => client.leave());
+    this.#collect(() => client.leave());
+  }
+
+  #collect(action: () => void): void {
+    this.#collectText();
+    this.#collected.push(action);
+  }
+
+  #collectText(): void {
+    if (this.#end === this.#start) return;
+    this.#collected.push(this.#buffer.subarray(this.#start, this.#end));
+    this.#start = this.#end;
   }
 
   /** Sends what is collected. Returns the clients that lag by more than `maxBacklog`. */
   async flush(): Promise<Client[]> {
+    this.#collectText();
     const collected = this.#collected;
     this.#collected = [];
     this.pending = 0;
-    let texts: Uint8Array[] = [];
     for (const item of collected) {
-      if (typeof item !== "function") texts.push(item);
-      else {
-        await this.#sendChunk(texts);
-        texts = [];
-        item();
+      if (typeof item === "function") item();
+      else if (this.#sinks.size > 0) {
+        const sinks = [...this.#sinks.values()];
+        const received = Promise.all(sinks.map((sink) => sink.nextChunk()));
+        this.#trunk!.enqueue(item);
+        await received; // Each sink has the chunk in its log.
       }
     }
-    await this.#sendChunk(texts);
     return [...this.#sinks.values()].flatMap((sink) => sink.deliver());
-  }
-
-  /** Writes a chunk to the trunk and waits until every sink has it. */
-  async #sendChunk(texts: Uint8Array[]): Promise<void> {
-    if (texts.length === 0 || this.#sinks.size === 0) return;
-    const sinks = [...this.#sinks.values()];
-    const received = Promise.all(sinks.map((sink) => sink.nextChunk()));
-    this.#trunk!.enqueue(concat(texts));
-    await received;
   }
 
   /** Returns the sink of a kind of receiver. A new kind gets a new trunk. */
@@ -1534,14 +1584,20 @@ class Sink {
     return this.#received.promise;
   }
 
+  /** Appends a chunk to the log. Unframed chunks are parts of blocks already. */
   #append(chunk: Uint8Array): void {
+    const { buffer, byteOffset, length } = chunk;
     const { bytes, start, end } = this.tail;
-    if (end - start + chunk.length > bytes.length) {
-      const larger = new Uint8Array(Math.max(BLOCK, chunk.length));
-      this.tail = this.tail.next = { bytes: larger, start: end, end };
+    const free = bytes.subarray(end - start);
+    if (this.frame && length <= free.length) free.set(chunk);
+    else if (buffer !== free.buffer || byteOffset !== free.byteOffset) {
+      const block = this.frame
+        ? new Uint8Array(Math.max(BLOCK, length))
+        : new Uint8Array(buffer, byteOffset);
+      if (this.frame) block.set(chunk);
+      this.tail = this.tail.next = { bytes: block, start: end, end };
     }
-    this.tail.bytes.set(chunk, this.tail.end - this.tail.start);
-    this.tail.end += chunk.length;
+    this.tail.end += length;
     this.#received.resolve();
     this.#received = Promise.withResolvers();
   }
@@ -3024,19 +3080,6 @@ export function formatAddress(hostname: string, port: number): string {
 /** Returns a host as text. An IPv4 client of an IPv6 port has its IPv4 address. */
 function hostOf(hostname: string): string {
   return onOneLine(hostname).replace(/^::ffff:(?=\d+\.)/, "");
-}
-
-function concat(chunks: Uint8Array[]): Uint8Array {
-  if (chunks.length === 1) return chunks[0];
-  const whole = new Uint8Array(
-    chunks.reduce((size, { length }) => size + length, 0),
-  );
-  let offset = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, offset);
-    offset += chunk.length;
-  }
-  return whole;
 }
 
 function messageOf(error: unknown): string {
