@@ -1658,7 +1658,7 @@ class ClientWriter {
   #rest?: Uint8Array;
   /** The size of the private output in the write in progress, in bytes. */
   #restPrivate = 0;
-  #isClosed = false;
+  isClosed = false;
   #onPrivateWritten = () => {};
   #onFlushed = () => {};
 
@@ -1670,7 +1670,7 @@ class ClientWriter {
 
   /** Begins at the end of the log of a sink. */
   start(sink: Sink): void {
-    if (this.#isClosed) return;
+    if (this.isClosed) return;
     this.#sink = sink;
     this.#block = sink.tail;
     this.offset = sink.tail.end;
@@ -1679,7 +1679,7 @@ class ClientWriter {
 
   /** Adds private output. */
   send(bytes: Uint8Array): void {
-    if (this.#isClosed || this.isFinishing) return;
+    if (this.isClosed || this.isFinishing) return;
     bytes = this.client.frame?.(bytes) ?? bytes;
     this.#private.push({ bytes, offset: this.#sink?.tail.end ?? 0 });
     this.#countPrivate(bytes.length);
@@ -1698,7 +1698,7 @@ class ClientWriter {
 
   /** Writes what there is, unless a write is in progress. */
   wake(): void {
-    if (this.#rest !== undefined || this.#isClosed) return;
+    if (this.#rest !== undefined || this.isClosed) return;
     const bytes = this.#take();
     if (bytes !== undefined) this.#write(bytes);
     else if (this.offset >= this.#end) this.#halfClose();
@@ -1730,7 +1730,7 @@ class ClientWriter {
   }
 
   #onWritten = (size: number): void => {
-    if (this.#isClosed) return;
+    if (this.isClosed) return;
     const rest = this.#rest!;
     if (size < rest.length) return this.#write(rest.subarray(size));
     this.#rest = undefined;
@@ -1752,26 +1752,26 @@ class ClientWriter {
 
   /** Waits until the private output is written. */
   privateWritten(): Promise<void> | undefined {
-    if (this.privateSize === 0 || this.#isClosed) return;
+    if (this.privateSize === 0 || this.isClosed) return;
     return new Promise((resolve) => this.#onPrivateWritten = resolve);
   }
 
   /** Waits until all output is written, or the connection is closed. */
   flushed(): Promise<void> | undefined {
-    if (this.#isClosed) return;
+    if (this.isClosed) return;
     return new Promise((resolve) => this.#onFlushed = resolve);
   }
 
   #halfClose(): void {
     this.socket.closeWrite().catch(() => {});
-    this.client.closeWithin(HANG_UP_TIMEOUT);
     this.close();
+    this.client.hangUp();
   }
 
   /** Ends the output at once. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    if (this.isClosed) return;
+    this.isClosed = true;
     this.#private = [];
     this.#block = undefined;
     this.pool.delete(this);
@@ -2216,8 +2216,13 @@ class Client {
 
   /** Ends the output with what is written so far. */
   leave(): void {
-    this.closeWithin(FLUSH_TIMEOUT);
     this.writer.finish();
+    if (!this.writer.isClosed) this.closeWithin(FLUSH_TIMEOUT);
+  }
+
+  /** Gives the client time to close its side, unless it has done so. */
+  hangUp(): void {
+    if (!this.#hasEnded) this.closeWithin(HANG_UP_TIMEOUT);
   }
 
   /**
@@ -2226,7 +2231,6 @@ class Client {
    */
   async linger(): Promise<void> {
     if (this.#hasEnded || this.#isClosed) return;
-    this.closeWithin(HANG_UP_TIMEOUT);
     try {
       for await (const _ of this.read());
     } catch {
