@@ -1,73 +1,88 @@
 /**
- * A load for any chat server that sends each line to everybody:
+ * A load generator for any chat server that sends each line to every client:
  *
  *     deno run -A tests/bench/load.ts --addr 127.0.0.1:8000 -n 100 -s 10 -l 2000
  *
- * `-n` clients join; `-s` of them send `-l` lines each, of `--size` bytes: as fast
- * as the server takes them, or with `--rate` so many a second in all, and then the
- * latency is measured, too. `--churn` clients come and go before. Joining, the
- * churn and the load may take `--timeout` seconds each, and the load no longer than
- * `--seconds`. `--pid` is the server's process, for what /proc tells of it, and
- * `--json` prints all figures, memory in kB.
+ * `-n` clients join. `-s` of them send `-l` lines each, of `--size` bytes: as fast
+ * as the server accepts them, or at `--rate` lines a second in total, which also
+ * measures latency. `--churn` clients join and leave before that. Joining, the
+ * churn and the load may take `--timeout` seconds each, and the load at most
+ * `--seconds`. `--pid` is the process of the server, for its memory and processor
+ * time. `--json` prints all figures in one line, memory in kB.
  */
 
 import { parseArgs } from "@std/cli/parse-args";
 import type { Share } from "./load_worker.ts";
+import { memoryOf, processorTimeOf } from "./process.ts";
 
-/** What is to be measured. */
+/** The load to run. */
 export interface Load {
   hostname: string;
   port: number;
-  /** Clients. */
+  /** The number of clients. */
   n: number;
-  /** Of them, so many send. */
+  /** The number of clients that send. */
   s: number;
-  /** Lines a sender. */
+  /** The number of lines that each sender sends. */
   lines: number;
-  /** Bytes a line, its end not counted. */
+  /** The bytes of a line without its end. */
   size: number;
-  /** Lines a second in all; 0 for as fast as the server takes them. */
+  /** The lines a second of all senders; 0 for as many as the server accepts. */
   rate: number;
-  /** So many clients come and go before. */
+  /** The number of clients that join and leave before the load. */
   churn: number;
-  /** The most seconds that joining, the churn and the load may take each… */
+  /** The seconds that joining, the churn and the load may take each. */
   timeout: number;
-  /** …and the load, whose rate is known long before its end. */
+  /** The seconds after which the load stops. Its rate is known by then. */
   seconds: number;
-  /** The server's process. */
+  /** The process of the server. */
   pid?: number;
 }
 
-/** What was measured. Where a figure is missing, it could not be. */
+/** The result of a load. A figure that cannot be measured is missing. */
 export interface Figures {
-  /** What took too long. The figures are of what was done till then. */
+  /** The phase that took too long. The figures cover the time until then. */
   timedOut?: "joining" | "churn" | "load";
-  /** Clients whom the server dropped. */
+  /** The number of clients that the server has dropped. */
   lost: number;
-  /** Seconds till all were in, and told of it. */
+  /** The seconds until all clients have joined and have received the last join. */
   join?: number;
-  /** What a client costs, beyond the empty process, when all are in. */
+  /** The memory of a client in kB: the growth of the server while all join. */
   memoryAClient?: number;
-  /** So many clients came and went. */
+  /** The number of clients that joined and left. */
   churned: number;
   deliveries: number;
   seconds: number;
   deliveriesASecond: number;
   bytesASecond: number;
-  /** Microseconds of the server's processor time. */
+  /** The processor time of the server in microseconds. */
   cpuADelivery?: number;
-  /** Milliseconds. */
+  /** The latencies in milliseconds. */
   p50?: number;
   p99?: number;
-  /** Of the server, in the end, and the most. */
+  max?: number;
+  /** The memory of the server in kB: at the end, and at its peak. */
   memory?: number;
   peak?: number;
 }
 
-/** The places in what a thread tells while it runs; no other thread writes it. */
-export const Tally = { marks: 0, bytes: 1, lost: 2, last: 3, length: 4 };
+/** The counters of a thread. Only that thread writes them. */
+export const Tally = {
+  /** The number of lines received. */
+  marks: 0,
+  /** The number of bytes received. */
+  bytes: 1,
+  /** The number of clients that the server has closed. */
+  lost: 2,
+  /** The time of the last bytes. */
+  last: 3,
+  length: 4,
+};
 
-/** Microseconds since 1970, on one clock for all threads. */
+/** The phases of a load, which the main thread sets for all threads. */
+export const Phase = { join: 0, send: 1, report: 2 };
+
+/** Returns the microseconds since 1970, on one clock for all threads. */
 export function now(): number {
   return (performance.timeOrigin + performance.now()) * 1000;
 }
@@ -76,7 +91,7 @@ export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** What so much of the samples does not exceed. */
+/** Returns the sample that a share `q` of all samples does not exceed. */
 export function quantile(
   samples: ArrayLike<number>,
   q: number,
@@ -85,28 +100,16 @@ export function quantile(
     .sort()[Math.floor(q * (samples.length - 1))];
 }
 
-/** How long nothing must come for all to be told. */
+/** The microseconds of silence after which all clients have received everything. */
 const QUIET = 500_000;
-/** A thread reads 3 GB/s, which is what a server's thread can write. */
+/** Half of the cores. One thread receives as much as one thread can send. */
 const THREADS = Math.ceil(Math.min(navigator.hardwareConcurrency, 8) / 2);
+/** The number of clients of the churn that are connected at once. */
+const CHURNERS = 20;
 
+/** Runs a load and measures it. */
 async function measure(load: Load): Promise<Figures> {
-  const { hostname, port, n, s, lines, churn, pid } = load;
-  const threads = Math.min(THREADS, n);
-  const tallies: Float64Array<SharedArrayBuffer>[] = [];
-  const total = (key: number) =>
-    tallies.reduce((sum, tally) => sum + tally[key], 0);
-  const last = () => Math.max(...tallies.map((tally) => tally[Tally.last]));
-  /** Waits for something; too long is too long. */
-  const wait = async (done: () => boolean, seconds: number) => {
-    const deadline = now() + seconds * 1e6;
-    while (!done()) {
-      if (now() > deadline) return false;
-      await delay(2);
-    }
-    return true;
-  };
-  const isQuiet = () => now() - last() > QUIET;
+  const { n, s, lines, churn, pid } = load;
   const figures: Figures = {
     lost: 0,
     churned: 0,
@@ -116,116 +119,158 @@ async function measure(load: Load): Promise<Figures> {
     bytesASecond: 0,
   };
 
-  const empty = await memory(pid);
+  const empty = await memoryOf(pid);
   const begun = now();
-  let joined = 0;
-  const workers = Array.from({ length: threads }, (_, i) => {
-    /** Every so manieth of so many. */
-    const mine = (count: number) =>
-      Array.from({ length: count }, (_, k) => k).filter((k) =>
-        k % threads === i
-      );
-    const tally = new Float64Array(
-      new SharedArrayBuffer(Tally.length * Float64Array.BYTES_PER_ELEMENT),
-    );
-    tallies.push(tally);
-    const worker = new Worker(new URL("load_worker.ts", import.meta.url), {
-      type: "module",
-    });
-    worker.onmessage = () => joined++;
-    worker.onerror = ({ message }) => {
-      console.error(`Cannot load ${hostname}:${port}: ${message}`);
-      Deno.exit(1);
-    };
-    worker.postMessage(
-      {
-        ...load,
-        clients: mine(n).length,
-        senders: mine(s),
-        tally,
-      } satisfies Share,
-    );
-    return worker;
-  });
-  if (!await wait(() => joined === threads && isQuiet(), load.timeout)) {
-    return { ...figures, timedOut: "joining", lost: total(Tally.lost) };
+  const threads = new Threads(load);
+  const hasJoined = () => threads.haveJoined && threads.areQuiet;
+  if (!await until(hasJoined, load.timeout)) {
+    figures.lost = threads.total(Tally.lost);
+    return { ...figures, timedOut: "joining" };
   }
-  figures.join = (last() - begun) / 1e6;
-  const full = await memory(pid);
+  figures.join = (threads.last - begun) / 1e6;
+  const full = await memoryOf(pid);
   if (full && empty) figures.memoryAClient = (full.now - empty.now) / n;
 
-  const deadline = now() + load.timeout * 1e6;
-  const cycles = Array.from({ length: churn > 0 ? 20 : 0 }, async () => {
-    const buffer = new Uint8Array(64);
-    while (figures.churned < churn && now() < deadline) {
-      figures.churned++;
-      using conn = await Deno.connect({ hostname, port });
-      await conn.read(buffer); // Its welcome.
-    }
-  });
-  await Promise.race([Promise.all(cycles), delay(load.timeout * 1000)]);
-  if (figures.churned < churn) figures.timedOut = "churn";
-  await wait(isQuiet, load.timeout);
+  if (churn > 0) {
+    figures.churned = await joinAndLeave(load);
+    if (figures.churned < churn) figures.timedOut = "churn";
+    await until(() => threads.areQuiet, load.timeout);
+  }
 
-  const bytes = total(Tally.bytes);
-  const cpu = await processorTime(pid);
+  const bytes = threads.total(Tally.bytes);
+  const cpu = await processorTimeOf(pid);
   const start = now();
-  for (const worker of workers) worker.postMessage("send");
-  const all = n * s * lines;
+  threads.enter(Phase.send);
   const isOver = () =>
-    total(Tally.marks) >= all || (total(Tally.lost) > 0 && isQuiet());
-  if (!await wait(isOver, Math.min(load.seconds, load.timeout))) {
+    threads.total(Tally.marks) >= n * s * lines ||
+    (threads.total(Tally.lost) > 0 && threads.areQuiet);
+  if (!await until(isOver, Math.min(load.seconds, load.timeout))) {
     figures.timedOut ??= "load";
   }
-  const cpuAfter = await processorTime(pid);
-  figures.lost = total(Tally.lost);
-  figures.deliveries = total(Tally.marks);
-  figures.seconds = (last() - start) / 1e6;
+  const cpuAfter = await processorTimeOf(pid);
+  figures.lost = threads.total(Tally.lost);
+  figures.deliveries = threads.total(Tally.marks);
+  figures.seconds = (threads.last - start) / 1e6;
   figures.deliveriesASecond = figures.deliveries / figures.seconds;
-  figures.bytesASecond = (total(Tally.bytes) - bytes) / figures.seconds;
+  figures.bytesASecond = (threads.total(Tally.bytes) - bytes) / figures.seconds;
   if (cpu !== undefined && cpuAfter !== undefined) {
     figures.cpuADelivery = (cpuAfter - cpu) * 1e6 / figures.deliveries;
   }
-  const after = await memory(pid);
+  const after = await memoryOf(pid);
   figures.memory = after?.now;
   figures.peak = after?.peak;
 
-  const latencies: number[] = [];
-  for (const worker of workers) {
-    const samples = await new Promise<Float32Array>((resolve) => {
-      worker.onmessage = ({ data }) => resolve(data);
-      worker.postMessage("report");
-    });
-    for (const sample of samples) latencies.push(sample);
-  }
+  const latencies = await threads.report();
   figures.p50 = quantile(latencies, 0.5);
   figures.p99 = quantile(latencies, 0.99);
+  figures.max = quantile(latencies, 1);
   return figures;
 }
 
-/** What /proc tells of a process, where there is a /proc. */
-async function proc(pid: number | undefined, file: string): Promise<string> {
-  return pid === undefined
-    ? ""
-    : await Deno.readTextFile(`/proc/${pid}/${file}`).catch(() => "");
+/** The threads that run the clients. */
+class Threads {
+  readonly #workers: Worker[] = [];
+  readonly #tallies: Float64Array<SharedArrayBuffer>[] = [];
+  readonly #phase = new Int32Array(new SharedArrayBuffer(4));
+  #joined = 0;
+
+  constructor(load: Load) {
+    const threads = Math.min(THREADS, load.n);
+    for (let i = 0; i < threads; i++) {
+      const tally = new Float64Array(
+        new SharedArrayBuffer(Tally.length * Float64Array.BYTES_PER_ELEMENT),
+      );
+      const share: Share = {
+        ...load,
+        clients: everyNth(load.n, threads, i).length,
+        senders: everyNth(load.s, threads, i),
+        tally,
+        phase: this.#phase,
+      };
+      this.#tallies.push(tally);
+      this.#workers.push(this.#start(share));
+    }
+  }
+
+  #start(share: Share): Worker {
+    const url = new URL("load_worker.ts", import.meta.url);
+    const worker = new Worker(url, { type: "module" });
+    worker.onmessage = () => this.#joined++;
+    worker.onerror = ({ message }) => {
+      console.error(`Cannot load ${share.hostname}:${share.port}: ${message}`);
+      Deno.exit(1);
+    };
+    worker.postMessage(share);
+    return worker;
+  }
+
+  get haveJoined(): boolean {
+    return this.#joined === this.#workers.length;
+  }
+
+  /** The time of the last bytes. */
+  get last(): number {
+    return Math.max(...this.#tallies.map((tally) => tally[Tally.last]));
+  }
+
+  get areQuiet(): boolean {
+    return now() - this.last > QUIET;
+  }
+
+  total(key: number): number {
+    return this.#tallies.reduce((sum, tally) => sum + tally[key], 0);
+  }
+
+  enter(phase: number): void {
+    Atomics.store(this.#phase, 0, phase);
+  }
+
+  /** Ends the load and returns its latencies. */
+  async report(): Promise<number[]> {
+    const reports = this.#workers.map((worker) =>
+      new Promise<Float32Array>((resolve) => {
+        worker.onmessage = ({ data }) => resolve(data);
+      })
+    );
+    this.enter(Phase.report);
+    return (await Promise.all(reports)).flatMap((report) => [...report]);
+  }
 }
 
-/** The kB of memory that a process has, and has had at most. */
-async function memory(
-  pid?: number,
-): Promise<{ now: number; peak: number } | undefined> {
-  const status = await proc(pid, "status");
-  const kB = (key: string) =>
-    Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]);
-  if (status !== "") return { now: kB("VmRSS"), peak: kB("VmHWM") };
+/** Returns the numbers `i`, `i + n`, `i + 2 * n` and so on below `count`. */
+function everyNth(count: number, n: number, i: number): number[] {
+  return Array.from({ length: count }, (_, k) => k).filter((k) => k % n === i);
 }
 
-/** The seconds of processor time that a process has used. */
-async function processorTime(pid?: number): Promise<number | undefined> {
-  const stat = await proc(pid, "stat");
-  // The 14th and 15th field; the second, its name, may have blanks in it.
-  const [user, system] = stat.slice(stat.lastIndexOf(")")).split(" ").slice(12);
-  if (system !== undefined) return (Number(user) + Number(system)) / 100;
+/** Waits for a condition and returns whether it holds in time. */
+async function until(
+  isDone: () => boolean,
+  seconds: number,
+): Promise<boolean> {
+  const deadline = now() + seconds * 1e6;
+  while (!isDone()) {
+    if (now() > deadline) return false;
+    await delay(2);
+  }
+  return true;
+}
+
+/** Lets clients join, read their first line and leave. Returns their number. */
+async function joinAndLeave(
+  { hostname, port, churn, timeout }: Load,
+): Promise<number> {
+  const deadline = now() + timeout * 1e6;
+  let count = 0;
+  const cycles = Array.from({ length: CHURNERS }, async () => {
+    const buffer = new Uint8Array(64);
+    while (count < churn && now() < deadline) {
+      count++;
+      using conn = await Deno.connect({ hostname, port });
+      await conn.read(buffer);
+    }
+  });
+  await Promise.race([Promise.all(cycles), delay(timeout * 1000)]);
+  return count;
 }
 
 if (import.meta.main) {
@@ -245,13 +290,12 @@ if (import.meta.main) {
     },
   });
   const { hostname, port } = new URL(`tcp://${args.addr}`);
-  const { n, s, l: lines, ...rest } = args;
-  const figures = await measure(
-    { ...rest, hostname, port: Number(port), n, s, lines } as
-      & Load
-      & typeof args,
-  );
+  const { l: lines, n, s, size, rate, churn, timeout, seconds } = args;
+  const limits = { timeout, seconds, pid: args.pid as number | undefined };
+  const address = { hostname, port: Number(port) };
+  const load: Load = { ...address, n, s, lines, size, rate, churn, ...limits };
+  const figures = await measure(load);
   if (args.json) console.log(JSON.stringify(figures));
   else console.log(figures);
-  Deno.exit(); // Hangs up.
+  Deno.exit(); // Closes the connections.
 }

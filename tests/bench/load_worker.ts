@@ -1,31 +1,39 @@
 /// <reference no-default-lib="true" />
 /// <reference lib="deno.worker" />
-/** A thread of `load.ts`: its share of the clients. */
+/** A thread of `load.ts`, which runs a share of the clients. */
 
-import { delay, type Load, now, Tally } from "./load.ts";
+import { type Load, now, Phase, Tally } from "./load.ts";
+import { Loop, Socket } from "./sockets.ts";
 
-/** What a thread is told at first: to join. */
+/** The part of a load that one thread runs. */
 export interface Share extends Load {
-  /** Of the load's clients, so many. */
+  /** The number of clients. */
   clients: number;
-  /** Those of its clients who send, by their numbers among all who do. */
+  /** The indexes of its senders among all senders. */
   senders: number[];
-  /** What it tells all the time: see {@linkcode Tally}. */
+  /** The counters that the main thread reads. See {@linkcode Tally}. */
   tally: Float64Array<SharedArrayBuffer>;
+  /** The phase that the main thread sets. See {@linkcode Phase}. */
+  phase: Int32Array<SharedArrayBuffer>;
 }
 
-/** A power of 2, as big as the chunks of the fastest server. */
+/** All clients read into one buffer, which stays in the processor's cache. */
 const READ_SIZE = 256 * 1024;
+/** The bytes before the buffer, for the rest of an earlier read. */
+const HEAD_SIZE = 64;
 const PAGE_SIZE = 64 * 1024;
-/** Begins each line of the load, and is nowhere else in what is received. */
+/** Starts each line of the load, and occurs nowhere else in the output. */
 const MARK = 0x40; // "@"
-/** Behind the mark, where latency is measured: when the line was sent. */
+/** The length of the time that follows the mark where latency is measured. */
 const DIGITS = 16;
+/** The lines of one write: a paste, or the output of a program. */
+const LINES_PER_WRITE = 64;
+/** The connections that wait for their first bytes at most. */
+const MAX_CONNECTING = 64;
 
 /**
- * Counts the marks from `start` up to `end`, 16 bytes at a time, in the memory
- * that is read into. Counted in JavaScript, the fastest way that was found, a
- * saturated server is measured at half of its speed. This is
+ * Counts the marks from `start` to `end`, 16 bytes at a time. A loop in JavaScript
+ * is slower than the server. The text format is
  *
  *     (func (param $start i32) (param $end i32) (result i32) (local $marks i32)
  *       (loop
@@ -43,7 +51,7 @@ const COUNT_MARKS = Uint8Array.fromHex(
   [
     "0061736d01000000", // magic, version
     "010701 60027f7f017f", // type: (i32, i32) -> i32
-    "020601 0000 020001", // import: a memory, of 1 page at least, without a name
+    "020601 0000 020001", // import: a memory of 1 page or more, without a name
     "030201 00", // function: of type 0
     "070401 00 0000", // export: the function, without a name
     "0a2c01 2a 01017f", // code: one function, one local
@@ -52,147 +60,153 @@ const COUNT_MARKS = Uint8Array.fromHex(
   ].join("").replaceAll(" ", ""),
 );
 
+const encoder = new TextEncoder();
+const NOTHING = new Uint8Array();
+
 class Clients {
   readonly #share: Share;
-  readonly #conns: Deno.TcpConn[] = [];
-  readonly #memory: WebAssembly.Memory;
+  readonly #loop = new Loop();
+  readonly #sockets: Socket[] = [];
+  /** The buffer of all reads, in the memory of {@linkcode COUNT_MARKS}. */
+  readonly #memory: Uint8Array<ArrayBuffer>;
+  readonly #buffer: Uint8Array<ArrayBuffer>;
   readonly #countMarks: (start: number, end: number) => number;
-  /** In milliseconds. */
-  readonly latencies: number[] = [];
+  /** Latencies in milliseconds. */
+  readonly latencies: Float32Array<ArrayBuffer>;
 
   constructor(share: Share) {
     this.#share = share;
-    // The system gives a page only once it is written to.
-    const initial = share.clients * READ_SIZE / PAGE_SIZE;
-    const memory = this.#memory = new WebAssembly.Memory({ initial });
+    const { rate, clients, s, lines } = share;
+    this.latencies = new Float32Array(rate > 0 ? clients * s * lines : 0);
+    const memory = new WebAssembly.Memory({
+      initial: 1 + READ_SIZE / PAGE_SIZE,
+    });
     const counter = new WebAssembly.Module(COUNT_MARKS);
     const { exports } = new WebAssembly.Instance(counter, {
       "": { "": memory },
     });
     this.#countMarks = exports[""] as (start: number, end: number) => number;
+    this.#memory = new Uint8Array(memory.buffer as ArrayBuffer);
+    this.#buffer = this.#memory.subarray(HEAD_SIZE, HEAD_SIZE + READ_SIZE);
   }
 
-  async join(): Promise<void> {
-    const { hostname, port, clients, rate, tally } = this.#share;
-    while (this.#conns.length < clients) {
-      const conn = await Deno.connect({ hostname, port });
-      const i = this.#conns.push(conn) - 1;
-      const buffer = new Uint8Array(
-        this.#memory.buffer,
-        i * READ_SIZE,
-        READ_SIZE,
-      );
-      void (rate > 0 ? this.#time(conn, buffer) : this.#count(conn, buffer));
+  join(): void {
+    const { clients, rate } = this.#share;
+    let connecting = 0;
+    while (this.#sockets.length < clients) {
+      const socket = new Socket(this.#loop, this.#share);
+      this.#sockets.push(socket);
+      const read = rate > 0 ? this.#timer(socket) : this.#counter(socket);
+      connecting++;
+      socket.onReadable = () => {
+        connecting--;
+        socket.onReadable = read;
+        read();
+      };
+      this.#loop.run(() => connecting < MAX_CONNECTING);
     }
-    tally[Tally.last] = now();
+    this.#loop.run(() => connecting === 0);
   }
 
-  async #count(conn: Deno.Conn, buffer: Uint8Array): Promise<void> {
-    const { tally } = this.#share;
-    const start = buffer.byteOffset;
-    for (let size; (size = await this.#read(conn, buffer)) > 0;) {
-      // What follows in the last 16 bytes is of an earlier read.
-      buffer.fill(0, size, (size + 15) & ~15);
-      tally[Tally.marks] += this.#countMarks(start, start + size);
-    }
+  /** Runs until the main thread sets another phase. */
+  runDuring(phase: number): void {
+    this.#loop.run(() => Atomics.load(this.#share.phase, 0) !== phase);
   }
 
-  async #time(conn: Deno.Conn, buffer: Uint8Array): Promise<void> {
+  /** Counts the lines that a client receives. */
+  #counter(socket: Socket): () => void {
     const { tally } = this.#share;
-    let held = 0;
-    for (
-      let size;
-      (size = await this.#read(conn, buffer.subarray(held))) > 0;
-    ) {
-      const end = held + size;
+    return () => {
+      const size = this.#read(socket);
+      if (size <= 0) return;
+      const end = HEAD_SIZE + size;
+      // The last 16 bytes may have bytes of an earlier read.
+      this.#memory.fill(0, end, (end + 15) & ~15);
+      tally[Tally.marks] += this.#countMarks(HEAD_SIZE, end);
+    };
+  }
+
+  /** Measures the latency of the lines that a client receives. */
+  #timer(socket: Socket): () => void {
+    const { tally } = this.#share;
+    let rest = NOTHING;
+    return () => {
+      const size = this.#read(socket);
+      if (size <= 0) return;
       const time = now();
-      held = 0;
-      const received = buffer.subarray(0, end);
-      for (let i = 0; (i = received.indexOf(MARK, i)) >= 0; i++) {
-        if (i + DIGITS >= end) { // The rest of the time is still to come.
-          buffer.copyWithin(0, i, end);
-          held = end - i;
-          break;
-        }
+      const memory = this.#memory;
+      const end = HEAD_SIZE + size;
+      let i = HEAD_SIZE - rest.length;
+      memory.set(rest, i);
+      memory[end] = MARK; // Ends the search.
+      for (; (i = memory.indexOf(MARK, i)) < end - DIGITS; i++) {
         let sent = 0;
         for (let k = i + 1; k <= i + DIGITS; k++) {
-          sent = sent * 10 + received[k] - 0x30;
+          sent = sent * 10 + memory[k] - 0x30;
         }
-        this.latencies.push((time - sent) / 1000);
-        tally[Tally.marks]++;
+        this.latencies[tally[Tally.marks]++] = (time - sent) / 1000;
       }
-    }
+      rest = i === end ? NOTHING : memory.slice(i, end);
+    };
   }
 
-  /** Reads some, and 0 bytes where the server has closed. */
-  async #read(conn: Deno.Conn, buffer: Uint8Array): Promise<number> {
+  #read(socket: Socket): number {
     const { tally } = this.#share;
-    const size = await conn.read(buffer).catch(() => null) ?? 0;
-    if (size === 0) tally[Tally.lost]++;
-    tally[Tally.bytes] += size;
+    const size = socket.read(this.#buffer);
+    if (size === 0) {
+      socket.close();
+      tally[Tally.lost]++;
+    }
+    tally[Tally.bytes] += Math.max(0, size);
     tally[Tally.last] = now();
     return size;
   }
 
-  async send(): Promise<void> {
-    const { senders, lines, rate, size, s } = this.#share;
-    const start = now();
-    await Promise.all(senders.map((sender, i) => {
-      const conn = this.#conns[i];
-      if (rate === 0) return sendAll(conn, lines, size);
-      const gap = s / rate * 1e6;
-      return sendAtRate(conn, lines, size, start + gap * (1 + sender / s), gap);
-    }));
+  send(): void {
+    const { senders, s, rate } = this.#share;
+    const gap = s / rate * 1000;
+    const start = performance.now();
+    senders.forEach((sender, i) => {
+      const socket = this.#sockets[i];
+      if (rate === 0) this.#sendAll(socket);
+      else this.#sendAtRate(socket, start + gap * (1 + sender / s), gap);
+    });
+  }
+
+  #sendAll(socket: Socket): void {
+    const { lines, size } = this.#share;
+    const line = `${String.fromCharCode(MARK)}${"x".repeat(size - 1)}\n`;
+    const block = encoder.encode(line.repeat(LINES_PER_WRITE));
+    const total = lines * line.length;
+    let sent = 0;
+    socket.onWritable = () => {
+      const start = sent % block.length;
+      sent += socket.write(block.subarray(start, start + total - sent));
+      if (sent === total) socket.watch({ read: true, write: false });
+    };
+    socket.watch({ read: true, write: true });
+  }
+
+  #sendAtRate(socket: Socket, time: number, gap: number): void {
+    const padding = "x".repeat(Math.max(0, this.#share.size - 1 - DIGITS));
+    let left = this.#share.lines;
+    const send = () => {
+      if (socket.closed || left-- === 0) return;
+      const sent = String(Math.floor(now())).padStart(DIGITS, "0");
+      const mark = String.fromCharCode(MARK);
+      socket.write(encoder.encode(`${mark}${sent}${padding}\n`));
+      this.#loop.at(time += gap, send);
+    };
+    this.#loop.at(time, send);
   }
 }
 
-const encoder = new TextEncoder();
-
-/** 16 lines a write, as somebody's paste, or a program's output, may come. */
-async function sendAll(
-  conn: Deno.Conn,
-  lines: number,
-  size: number,
-): Promise<void> {
-  const line = `${String.fromCharCode(MARK)}${"x".repeat(size - 1)}\n`;
-  const block = encoder.encode(line.repeat(16));
-  for (; lines > 0; lines -= 16) {
-    await write(conn, block.subarray(0, Math.min(lines, 16) * line.length));
-  }
-}
-
-async function sendAtRate(
-  conn: Deno.Conn,
-  lines: number,
-  size: number,
-  next: number,
-  gap: number,
-): Promise<void> {
-  const padding = "x".repeat(Math.max(0, size - 1 - DIGITS));
-  for (; lines > 0; lines--, next += gap) {
-    await delay((next - now()) / 1000);
-    const time = String(Math.floor(now())).padStart(DIGITS, "0");
-    await write(
-      conn,
-      encoder.encode(`${String.fromCharCode(MARK)}${time}${padding}\n`),
-    );
-  }
-}
-
-async function write(conn: Deno.Conn, bytes: Uint8Array): Promise<void> {
-  while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
-}
-
-let clients: Clients;
-self.onmessage = async ({ data }: MessageEvent<Share | "send" | "report">) => {
-  if (data === "send") {
-    // Who was dropped cannot send on: it is counted where it reads.
-    await clients.send().catch(() => {});
-  } else if (data === "report") {
-    self.postMessage(Float32Array.from(clients.latencies));
-  } else {
-    clients = new Clients(data);
-    await clients.join();
-    self.postMessage("joined");
-  }
+self.onmessage = ({ data: share }: MessageEvent<Share>) => {
+  const clients = new Clients(share);
+  clients.join();
+  self.postMessage("joined");
+  clients.runDuring(Phase.join);
+  clients.send();
+  clients.runDuring(Phase.send);
+  self.postMessage(clients.latencies.subarray(0, share.tally[Tally.marks]));
 };

@@ -1,0 +1,99 @@
+/** Processes of the benchmark: how they start, their memory and processor time. */
+
+/** The root of this repository, without a slash at the end. */
+export const ROOT = new URL("../..", import.meta.url).pathname
+  .replace(/\/$/, "");
+
+/** A server as a process. It ends with its scope. */
+export interface Server extends AsyncDisposable {
+  pid: number;
+  hostname: string;
+  port: number;
+  /** Resolves when the process has ended. */
+  ended: Promise<Deno.CommandStatus>;
+}
+
+/** The options of {@linkcode startServer}. */
+export interface ServerOptions {
+  /** The directory in which the command runs. @default {ROOT} */
+  cwd?: string;
+  /** Receives each line of stderr. Without it, stderr is shared. */
+  onError?: (line: string) => void;
+}
+
+/** Starts a server and waits for its first line, which ends in `HOST:PORT`. */
+export async function startServer(
+  [command, ...args]: string[],
+  { cwd = ROOT, onError }: ServerOptions = {},
+): Promise<Server> {
+  const child = new Deno.Command(command, {
+    args,
+    cwd,
+    stdin: "null",
+    stdout: "piped",
+    stderr: onError ? "piped" : "inherit",
+  }).spawn();
+  const errors = onError ? readLines(child.stderr, onError) : undefined;
+  const reader = child.stdout.getReader();
+  const stop = async () => {
+    try {
+      child.kill("SIGKILL");
+    } catch {
+      // The process has ended.
+    }
+    await Promise.all([child.status, reader.cancel(), errors]);
+  };
+  const { value } = await reader.read();
+  const line = new TextDecoder().decode(value).trim();
+  const [, hostname, port] = /(\S+):(\d+)$/.exec(line) ?? [];
+  if (hostname === undefined) {
+    await stop();
+    throw new Error(`Cannot start a server: ${command} ${args.join(" ")}`);
+  }
+  return {
+    pid: child.pid,
+    hostname,
+    port: Number(port),
+    ended: child.status,
+    [Symbol.asyncDispose]: stop,
+  };
+}
+
+async function readLines(
+  readable: ReadableStream<Uint8Array<ArrayBuffer>>,
+  onLine: (line: string) => void,
+): Promise<void> {
+  let rest = "";
+  for await (const text of readable.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    lines.forEach(onLine);
+  }
+}
+
+/** Reads a file of a process in /proc. It is empty where there is none. */
+async function proc(pid: number | undefined, file: string): Promise<string> {
+  return pid === undefined
+    ? ""
+    : await Deno.readTextFile(`/proc/${pid}/${file}`).catch(() => "");
+}
+
+/** Measures the memory of a process in kB, now and at its peak. */
+export async function memoryOf(
+  pid?: number,
+): Promise<{ now: number; peak: number } | undefined> {
+  const status = await proc(pid, "status");
+  const kB = (key: string) =>
+    Number(new RegExp(`^${key}:\\s+(\\d+) kB$`, "m").exec(status)?.[1]);
+  if (status !== "") return { now: kB("VmRSS"), peak: kB("VmHWM") };
+}
+
+/** Measures the processor time of a process in seconds. */
+export async function processorTimeOf(
+  pid?: number,
+): Promise<number | undefined> {
+  const stat = await proc(pid, "stat");
+  // Fields 14 and 15. Field 2 is a name in parentheses, which may hold blanks.
+  const [user, system] = stat.slice(stat.lastIndexOf(")")).split(" ").slice(12);
+  if (system !== undefined) return (Number(user) + Number(system)) / 100;
+}
