@@ -1,10 +1,10 @@
-/** What the parts of the chat cost by themselves: `deno task bench:micro`. */
+/** Measures parts of the chat alone: `deno task bench:micro`. */
 
 import { Chat, splitLines } from "../../mod.ts";
 
 const encoder = new TextEncoder();
 
-/** 1 MB of lines, in chunks of what is read at once. */
+/** Returns 1 MB of lines, in chunks as large as one read. */
 function chunksOf(lineSize: number): Uint8Array<ArrayBuffer>[] {
   const text = `${"x".repeat(lineSize - 1)}\n`.repeat(1_000_000 / lineSize);
   const bytes = encoder.encode(text);
@@ -32,7 +32,7 @@ for (const size of [10, 64, 1000, 50_000]) {
   });
 }
 
-/** Takes all at once. */
+/** Keeps the last chunk and discards the others. */
 class Sink extends WritableStream<Uint8Array> {
   last: Uint8Array = new Uint8Array();
   constructor() {
@@ -40,7 +40,7 @@ class Sink extends WritableStream<Uint8Array> {
   }
 }
 
-/** Waits until all have come to the end of what was said. */
+/** Waits until all sinks have received a line. */
 async function reached(sinks: Sink[], end: string): Promise<void> {
   const tail = encoder.encode(end + "\n");
   const hasIt = ({ last }: Sink) =>
@@ -71,18 +71,10 @@ for (const clients of [10, 100, 1000]) {
     }
     await Promise.all([...piped, trunk.pipeTo(new Sink())]);
   });
-  Deno.bench("tee as a tree, and pipeTo", { group }, async () => {
-    const fan = (stream: ReadableStream<Uint8Array>, n: number): unknown => {
-      if (n === 1) return stream.pipeTo(new Sink());
-      const [left, right] = stream.tee();
-      return Promise.all([fan(left, n >> 1), fan(right, n - (n >> 1))]);
-    };
-    await fan(source(), clients);
-  });
 }
 
 for (const clients of [10, 100, 1000]) {
-  const group = `10,000 lines said to ${clients} clients in memory`;
+  const group = `10,000 lines sent to ${clients} clients in memory`;
   for (const lines of [1, 100]) {
     Deno.bench(`${lines} at a time`, { group }, async (bench) => {
       await using chat = new Chat();
