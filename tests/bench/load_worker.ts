@@ -28,8 +28,11 @@ const MARK = 0x40; // "@"
 const DIGITS = 16;
 /** The lines of one write: a paste, or the output of a program. */
 const LINES_PER_WRITE = 64;
-/** The connections that wait for their first bytes at most. */
-const MAX_CONNECTING = 64;
+/**
+ * The connections that wait for their first bytes at most. Deno and Node queue 511
+ * connections to accept; the kernel retries any more after a second.
+ */
+const MAX_CONNECTING = 500;
 
 /**
  * Counts the marks from `start` to `end`, 16 bytes at a time. A loop in JavaScript

@@ -1,30 +1,31 @@
-/** Draws lines over two logarithmic axes, as SVG that suits light and dark pages. */
+/** Draws lines over two logarithmic axes, as SVG for light and dark pages. */
 
 export interface Series {
   name: string;
-  /** Pairs of x and y, above 0, in the order of x. */
+  /** Pairs of x and y, both above 0, sorted by x. */
   points: [x: number, y: number][];
 }
 
 export interface Labels {
   title: string;
-  /** What is to be seen, for those who cannot. */
+  /** The text for screen readers. */
   description: string;
   x: string;
   y: string;
-  /** Two lines. */
+  /** The two lines below the plot. */
   caption: [string, string];
 }
 
 const WIDTH = 720;
 const HEIGHT = 452;
 const PLOT = { left: 64, right: 696, top: 84, bottom: 356 };
-/** Told apart without colors, too. */
+/** The shapes that distinguish the series without color. */
 const MARKERS = [
   (x: number, y: number) => `<circle cx="${x}" cy="${y}" r="4.5"/>`,
   (x: number, y: number) =>
     `<rect x="${x - 4}" y="${y - 4}" width="8" height="8"/>`,
   (x: number, y: number) => `<path d="M${x - 5} ${y + 4}h10l-5-9z"/>`,
+  (x: number, y: number) => `<path d="M${x - 5} ${y}l5-5 5 5-5 5z"/>`,
 ];
 
 const STYLE = `
@@ -37,6 +38,7 @@ text { font: 13px system-ui, sans-serif; fill: #57606a }
 .series0 { stroke: #0969da } .series0 .marker { fill: #0969da }
 .series1 { stroke: #bc4c00 } .series1 .marker { fill: #bc4c00 }
 .series2 { stroke: #6e7781 } .series2 .marker { fill: #6e7781 }
+.series3 { stroke: #8250df } .series3 .marker { fill: #8250df }
 @media (prefers-color-scheme: dark) {
   text { fill: #9198a1 }
   .title { fill: #f0f6fc }
@@ -45,9 +47,10 @@ text { font: 13px system-ui, sans-serif; fill: #57606a }
   .series0 { stroke: #58a6ff } .series0 .marker { fill: #58a6ff }
   .series1 { stroke: #f0883e } .series1 .marker { fill: #f0883e }
   .series2 { stroke: #9198a1 } .series2 .marker { fill: #9198a1 }
+  .series3 { stroke: #a371f7 } .series3 .marker { fill: #a371f7 }
 }`;
 
-/** Maps `from`…`to` on pixels, a factor of 10 always as far. */
+/** Maps the values between `from` and `to` to pixels, on a logarithmic scale. */
 function logScale(
   [from, to]: [number, number],
   [start, end]: [number, number],
@@ -57,7 +60,7 @@ function logScale(
     Math.round((start + Math.log(value / from) * factor) * 10) / 10;
 }
 
-/** 25.3 M, 190 k, 7. */
+/** Formats a number like 25.3 M, 190 k or 7. */
 export function short(value: number): string {
   const [unit, factor] = value >= 1e6
     ? [" M", 1e6]
@@ -68,6 +71,7 @@ export function short(value: number): string {
     unit;
 }
 
+/** Returns the SVG. */
 export function draw(series: Series[], labels: Labels): string {
   const xs = series.flatMap(({ points }) => points.map(([x]) => x));
   const ys = series.flatMap(({ points }) => points.map(([, y]) => y));

@@ -10,6 +10,7 @@ const SOCK_STREAM = 1;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
 const SO_RCVBUF = 8;
 const SO_LINGER = 13;
 const IPPROTO_TCP = 6;
@@ -32,6 +33,7 @@ const SYMBOLS = {
   setsockopt: { parameters: [int, int, int, "buffer", int], result: int },
   recv: { parameters: [int, "buffer", "usize", int], result: "isize" },
   send: { parameters: [int, "buffer", "usize", int], result: "isize" },
+  getsockname: { parameters: [int, "buffer", "buffer"], result: int },
   shutdown: { parameters: [int, int], result: int },
   close: { parameters: [int], result: int },
   epoll_create1: { parameters: [int], result: int },
@@ -61,6 +63,8 @@ export interface SocketOptions {
   source?: string;
   /** The receive buffer in bytes. Linux doubles it. It is fixed then. */
   receiveBuffer?: number;
+  /** The send buffer in bytes, likewise. */
+  sendBuffer?: number;
 }
 
 /** A non-blocking TCP socket, which belongs to a {@linkcode Loop}. */
@@ -78,14 +82,15 @@ export class Socket {
   constructor(
     loop: Loop,
     { hostname, port }: { hostname: string; port: number },
-    { source, receiveBuffer }: SocketOptions = {},
+    { source, receiveBuffer, sendBuffer }: SocketOptions = {},
   ) {
     const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC;
     this.#fd = libc.socket(AF_INET, type, 0);
     if (this.#fd < 0) throw new Error("Cannot open a socket: see ulimit -n");
     this.#set(IPPROTO_TCP, TCP_NODELAY, 1);
-    if (receiveBuffer !== undefined) {
-      this.#set(SOL_SOCKET, SO_RCVBUF, receiveBuffer);
+    if (receiveBuffer !== undefined) this.receiveBuffer = receiveBuffer;
+    if (sendBuffer !== undefined) {
+      this.#set(SOL_SOCKET, SO_SNDBUF, sendBuffer);
     }
     if (source !== undefined) {
       const local = socketAddress(source, 0);
@@ -100,8 +105,21 @@ export class Socket {
     loop.add(this.#fd, this.#events, this);
   }
 
+  /** The local address, as the server names the client: `HOST:PORT`. */
+  get name(): string {
+    const address = new Uint8Array(16);
+    libc.getsockname(this.#fd, address, new Int32Array([address.length]));
+    const port = new DataView(address.buffer).getUint16(2);
+    return `${address.subarray(4, 8).join(".")}:${port}`;
+  }
+
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Sets the receive buffer in bytes. */
+  set receiveBuffer(size: number) {
+    this.#set(SOL_SOCKET, SO_RCVBUF, size);
   }
 
   /**
@@ -132,6 +150,7 @@ export class Socket {
     libc.shutdown(this.#fd, SHUT_WR);
   }
 
+  /** Closes the connection. Closing twice has no effect. */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -171,6 +190,12 @@ export class Loop {
     let i = this.#timers.length;
     while (i > 0 && this.#timers[i - 1].time < time) i--;
     this.#timers.splice(i, 0, { time, run });
+  }
+
+  /** Runs for some seconds, or until the condition holds. */
+  runFor(seconds: number, isOver: () => boolean = () => false): void {
+    const end = performance.now() + seconds * 1000;
+    this.run(() => performance.now() >= end || isOver());
   }
 
   /** Runs until the condition holds, which is checked every millisecond or more often. */

@@ -1,12 +1,12 @@
 /**
- * What a Deno program can write at most: so many lines to so many sockets, in
- * chunks as big as the chat's, with `conn.write` and nothing else. It begins when
- * its clients do, and then reads on what they send, as the chat has to.
+ * Writes a number of lines to each client, in chunks as large as those of the chat,
+ * with `conn.write` and nothing else. This is the most that a Deno program can
+ * write. It starts when a client sends, and reads all that clients send.
  *
  *     deno run -N tests/bench/peers/bare.ts LINES SIZE
  */
 
-/** What the chat sends in a saturated room: see `MAX_CHUNK` in `mod.ts`. */
+/** The size of the chunks that the chat writes in a saturated room. */
 const CHUNK = 256 * 1024;
 
 const [lines, size] = Deno.args.map(Number);
@@ -16,6 +16,8 @@ const chunk = new TextEncoder().encode(line.repeat(most));
 const begun = Promise.withResolvers<void>();
 
 async function write(conn: Deno.Conn): Promise<void> {
+  // The load generator counts a client as connected after its first bytes.
+  await conn.write(new TextEncoder().encode("Welcome\n"));
   await begun.promise;
   for (let left = lines; left > 0; left -= most) {
     let rest = chunk.subarray(0, Math.min(left, most) * line.length);

@@ -1,6 +1,6 @@
-// The chat server of the Go tutorial, in its design: the broadcaster alone owns
-// the set of clients, the channels are unbuffered, a client has a goroutine that
-// reads and one that writes, and each line is a write to each client.
+// A chat server in the design of gopl.io/ch8/chat: the broadcaster alone owns the
+// set of clients, the channels are unbuffered, each client has a goroutine that
+// reads and one that writes, and each line is one write for each client.
 package main
 
 import (
@@ -53,21 +53,22 @@ func handleConn(conn net.Conn) {
 	client := make(chan string)
 	go clientWriter(conn, client)
 
-	who := conn.RemoteAddr().String()
-	client <- "Welcome " + who
-	lines <- who + " is online"
+	name := conn.RemoteAddr().String()
+	client <- "Welcome " + name
+	lines <- name + " is online"
 	arrivals <- client
 
 	for input := bufio.NewScanner(conn); input.Scan(); {
-		lines <- who + ": " + input.Text()
+		lines <- name + ": " + input.Text()
 	}
 
 	departures <- client
-	lines <- who + " is offline"
+	lines <- name + " is offline"
 	conn.Close()
 }
 
-// Goes on taking lines when the client has hung up, or the broadcaster would wait.
+// clientWriter receives lines until the channel is closed, even after a write has
+// failed: the broadcaster would block otherwise.
 func clientWriter(conn net.Conn, client <-chan string) {
 	for line := range client {
 		fmt.Fprintln(conn, line)

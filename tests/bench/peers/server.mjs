@@ -1,4 +1,4 @@
-/** The chat server of the usual Node tutorial: one write a client for each line. */
+/** A chat server of the usual Node kind: one write for each line and client. */
 
 import { createServer } from "node:net";
 import { createInterface } from "node:readline";
@@ -10,18 +10,18 @@ function broadcast(line) {
 }
 
 const server = createServer((socket) => {
-  const who = `${socket.remoteAddress}:${socket.remotePort}`;
+  const name = `${socket.remoteAddress}:${socket.remotePort}`;
   socket.setNoDelay(true);
-  socket.write(`Welcome ${who}\n`);
-  broadcast(`${who} is online`);
+  socket.write(`Welcome ${name}\n`);
+  broadcast(`${name} is online`);
   clients.add(socket);
   createInterface({ input: socket, crlfDelay: Infinity })
-    .on("line", (line) => broadcast(`${who}: ${line}`))
+    .on("line", (line) => broadcast(`${name}: ${line}`))
     .on("error", () => {});
   socket.on("error", () => {});
   socket.on("close", () => {
     clients.delete(socket);
-    broadcast(`${who} is offline`);
+    broadcast(`${name} is offline`);
   });
 });
 
