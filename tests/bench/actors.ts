@@ -62,9 +62,8 @@ export class Client {
   /** The bytes that were read. */
   received = 0;
   /** The longest time for which the server did not read a waiting line, in ms. */
-  longestWait = 0;
+  #longestWait = 0;
   #reads: number;
-  #allowance = 0;
   /** The times at which the client started and last managed to read slowly. */
   #readingSince = 0;
   #lastRead = 0;
@@ -119,7 +118,7 @@ export class Client {
     const current = this.#blockedSince === undefined
       ? 0
       : performance.now() - this.#blockedSince;
-    return Math.max(this.longestWait, current);
+    return Math.max(this.#longestWait, current);
   }
 
   /** Sends data as fast as the server accepts it, for a number of times. */
@@ -172,13 +171,16 @@ export class Client {
     const rate = this.#reads;
     this.#readingSince = performance.now();
     this.#receivedBefore = this.received;
+    let last = this.#readingSince;
+    let allowance = 0;
     const turn = () => {
       if (this.closed || this.#reads !== rate) return;
-      this.#allowance += rate * READ_INTERVAL / 1000;
-      const size = Math.min(READ_SIZE, Math.floor(this.#allowance));
+      const now = performance.now();
       // Unused allowance expires, as on a slow network.
-      this.#allowance -= size;
-      this.#read(size);
+      const seconds = Math.min((now - last) / 1000, BUFFERED);
+      last = now;
+      allowance = allowance % 1 + rate * seconds;
+      this.#read(Math.min(READ_SIZE, Math.floor(allowance)));
       this.#stage.loop.after(READ_INTERVAL, turn);
     };
     this.#stage.loop.after(Math.random() * READ_INTERVAL, turn);
@@ -196,7 +198,7 @@ export class Client {
       this.#repeats--;
     }
     if (written > 0) {
-      this.longestWait = this.wait;
+      this.#longestWait = this.wait;
       this.#blockedSince = undefined;
     }
     if (this.idle) return;
