@@ -73,9 +73,10 @@ async function go(): Promise<Found> {
 
 async function node(): Promise<Found> {
   const version = await outputOf("node", "--version");
-  if (!version) return;
+  // Deno runs itself where Node is not installed.
+  if (!version?.startsWith("v")) return;
   const command = ["node", `${PEERS}/server.mjs`];
-  return { title: "Node", version, command: () => command };
+  return { title: "Node", version: `Node ${version}`, command: () => command };
 }
 
 async function tokio(): Promise<Found> {
