@@ -176,6 +176,14 @@ function ratio(
   return `${format(ours / theirs)} ×`;
 }
 
+/** Returns the versions of all platforms as text. */
+function versionsOf(
+  { machine, servers }: Pick<Results, "machine" | "servers">,
+): string[] {
+  const peers = Object.values(servers).flatMap(({ version }) => version ?? []);
+  return [`Deno ${machine.deno}`, ...peers];
+}
+
 function print({ machine, date, rounds, servers, runs }: Results): void {
   const names = Object.keys(servers);
   const [first, ...others] = names;
@@ -194,13 +202,9 @@ function print({ machine, date, rounds, servers, runs }: Results): void {
       ]);
     },
   );
-  const versions = Object.values(servers).flatMap(({ version }) =>
-    version ?? []
-  );
+  const versions = versionsOf({ machine, servers });
   console.log(`
-${machine.cores} cores, ${machine.system}, Deno ${machine.deno}, ${
-    versions.join(", ")
-  }; ${date}.
+${machine.cores} cores, ${machine.system}, ${versions.join(", ")}; ${date}.
 Medians of ${rounds} rounds. A saturated load stops after 5 s. "to go" is the figure of
 the first server divided by that of Go. A peer that takes more than ${PATIENCE} s is
 measured once.
@@ -219,9 +223,7 @@ function plot({ machine, date, rounds, servers, runs }: Results): string {
       return value ? [[load.n, value * 1e6] as [number, number]] : [];
     }),
   })).filter(({ points }) => points.length > 0);
-  const versions = Object.values(servers).flatMap(({ version }) =>
-    version ?? []
-  );
+  const versions = versionsOf({ machine, servers });
   return draw(series, {
     title: "Lines delivered in a saturated room",
     description: series.map(({ name, points }) =>
@@ -234,7 +236,7 @@ function plot({ machine, date, rounds, servers, runs }: Results): string {
     y: "deliveries/s",
     caption: [
       `${machine.cores} cores, ${machine.system}, load on the same machine; ` +
-      `Deno ${machine.deno}, ${versions.join(", ")}`,
+      versions.join(", "),
       `lines of 64 bytes, medians of ${rounds} rounds; ${date}`,
     ],
   });

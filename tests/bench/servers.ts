@@ -68,7 +68,8 @@ async function go(): Promise<Found> {
   const binary = `${await buildDirectory()}/go-chat`;
   const source = `${PEERS}/server.go`;
   if (!version || !await run("go", "build", "-o", binary, source)) return;
-  return { title: "Go", version, command: () => [binary] };
+  const title = version.replace("go", "Go ");
+  return { title: "Go", version: title, command: () => [binary] };
 }
 
 async function node(): Promise<Found> {
@@ -95,7 +96,8 @@ async function tokio(): Promise<Found> {
   );
   if (!isBuilt) return;
   const command = [`${target}/release/chat`];
-  return { title: "tokio", version, command: () => command };
+  const [, short] = version.split(" ");
+  return { title: "tokio", version: `Rust ${short}`, command: () => command };
 }
 
 /** Makes the directory of the compiled servers, which later runs use again. */
