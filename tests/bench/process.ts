@@ -9,31 +9,25 @@ export interface Server extends AsyncDisposable {
   pid: number;
   hostname: string;
   port: number;
-  /** Resolves when the process has ended. */
-  ended: Promise<Deno.CommandStatus>;
 }
 
 /** The options of {@linkcode startServer}. */
 export interface ServerOptions {
   /** The directory in which the command runs. @default {ROOT} */
   cwd?: string;
-  /** Receives each line of stderr. Without it, stderr is shared. */
-  onError?: (line: string) => void;
 }
 
 /** Starts a server and waits for its first line, which ends in `HOST:PORT`. */
 export async function startServer(
   [command, ...args]: string[],
-  { cwd = ROOT, onError }: ServerOptions = {},
+  { cwd = ROOT }: ServerOptions = {},
 ): Promise<Server> {
   const child = new Deno.Command(command, {
     args,
     cwd,
     stdin: "null",
     stdout: "piped",
-    stderr: onError ? "piped" : "inherit",
   }).spawn();
-  const errors = onError ? readLines(child.stderr, onError) : undefined;
   const reader = child.stdout.getReader();
   const stop = async () => {
     try {
@@ -41,7 +35,7 @@ export async function startServer(
     } catch {
       // The process has ended.
     }
-    await Promise.all([child.status, reader.cancel(), errors]);
+    await Promise.all([child.status, reader.cancel()]);
   };
   const { value } = await reader.read();
   const line = new TextDecoder().decode(value).trim();
@@ -54,21 +48,8 @@ export async function startServer(
     pid: child.pid,
     hostname,
     port: Number(port),
-    ended: child.status,
     [Symbol.asyncDispose]: stop,
   };
-}
-
-async function readLines(
-  readable: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onLine: (line: string) => void,
-): Promise<void> {
-  let rest = "";
-  for await (const text of readable.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split("\n");
-    rest = lines.pop()!;
-    lines.forEach(onLine);
-  }
 }
 
 /** Reads a file of a process in /proc. It is empty where there is none. */
