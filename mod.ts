@@ -858,6 +858,8 @@ async function* pace(
 
 /** Maximum size of the output of one message event, in bytes, unless one line is longer. */
 const MAX_EVENT = 16 * 1024;
+/** Minimum size that a line counts, which bounds the number of lines in an event. */
+const MIN_LINE = 64;
 /** Size that a command counts, in bytes. */
 const COMMAND_COST = 1024;
 /** Size that an arrival counts, in bytes. */
@@ -901,7 +903,9 @@ function* batches(
   for (let line of lines) {
     const isCommand = hasCommands && line[0] === "/" && line[1] !== "/";
     if (hasCommands && line[0] === "/" && !isCommand) line = line.slice(1);
-    const length = isCommand ? COMMAND_COST : prefix + width * line.length;
+    const length = isCommand
+      ? COMMAND_COST
+      : Math.max(MIN_LINE, prefix + width * line.length);
     if (batch.length > 0 && (isCommand || size + length > MAX_EVENT)) {
       yield { lines: batch, isCommand: false, size };
       batch = [];
@@ -1040,7 +1044,10 @@ class Broadcaster {
 
   constructor(readonly options: Options, readonly fanOut: FanOut) {
     this.#history = new History(options.history);
-    this.#readers = new EventReaders(options.maxBacklog);
+    this.#readers = new EventReaders(
+      options.maxBacklog,
+      fanOut.backpressure,
+    );
     this.#running = this.#run(
       new ReadableStream({
         start: (controller) => void (this.#queue = controller),
@@ -1320,6 +1327,9 @@ function program(name: string) {
   return { id: "", name, address: "" };
 }
 
+/** Number of events that a reader reads in one turn of the event loop. */
+const MAX_READ = 1024;
+
 /** An event in a linked list. A reader holds the last one that it has read. */
 interface EventNode {
   event?: ChatEvent;
@@ -1330,8 +1340,10 @@ interface EventNode {
 
 interface EventReader {
   readonly messages: boolean;
+  readonly controller: ReadableStreamDefaultController<ChatEvent>;
   position: EventNode;
-  controller: ReadableStreamDefaultController<ChatEvent>;
+  /** The number of events that were read. */
+  count: number;
   /** Continues a read that waits for the next event. */
   wake: () => void;
 }
@@ -1342,7 +1354,10 @@ class EventReaders {
   #tail: EventNode = { end: 0 };
   #hasEnded = false;
 
-  constructor(readonly maxLag: number) {}
+  constructor(
+    readonly maxLag: number,
+    readonly backpressure: Backpressure,
+  ) {}
 
   /** Whether a reader wants messages. */
   get wantMessages(): boolean {
@@ -1360,9 +1375,12 @@ class EventReaders {
     const node: EventNode = { event, end: this.#tail.end + size };
     this.#tail = this.#tail.next = node;
     for (const reader of this.#readers) {
-      if (node.end - reader.position.end <= this.maxLag) reader.wake();
-      else {
-        this.#readers.delete(reader);
+      const lag = node.end - reader.position.end;
+      if (lag <= this.maxLag) {
+        this.backpressure.note(reader, lag / this.maxLag);
+        reader.wake();
+      } else {
+        this.#remove(reader);
         const reason =
           `the reader fell behind by more than ${this.maxLag} bytes`;
         reader.controller.error(new Error(`Cannot read events: ${reason}`));
@@ -1370,30 +1388,45 @@ class EventReaders {
     }
   }
 
+  #remove(reader: EventReader): void {
+    this.#readers.delete(reader);
+    this.backpressure.caughtUp(reader);
+  }
+
   /** Returns a stream of the events from now on. */
   add(messages: boolean): ReadableStream<ChatEvent> {
     let reader: EventReader;
     return new ReadableStream({
       start: (controller) => {
-        reader = { messages, controller, position: this.#tail, wake() {} };
+        reader = {
+          messages,
+          controller,
+          position: this.#tail,
+          count: 0,
+          wake() {},
+        };
         this.#readers.add(reader);
       },
       pull: () => this.#read(reader),
-      cancel: () => void this.#readers.delete(reader),
+      cancel: () => this.#remove(reader),
     }, { highWaterMark: 0 });
   }
 
   /** Passes on the next event that a reader wants, once there is one. */
   async #read(reader: EventReader): Promise<void> {
+    // A reader that never waits must not stop the event loop.
+    if (++reader.count % MAX_READ === 0) await setImmediate();
     while (this.#readers.has(reader)) {
       const { next } = reader.position;
       if (next !== undefined) {
         reader.position = next;
+        const lag = this.#tail.end - next.end;
+        this.backpressure.progressed(reader, lag / this.maxLag);
         if (reader.messages || !("text" in next.event!)) {
           return reader.controller.enqueue(next.event!);
         }
       } else if (this.#hasEnded) {
-        this.#readers.delete(reader);
+        this.#remove(reader);
         reader.controller.close();
       } else await new Promise<void>((resolve) => reader.wake = resolve);
     }
@@ -1413,11 +1446,6 @@ class EventReaders {
 
 /** Size of a block of the log, in bytes. */
 const BLOCK = 256 * 1024;
-/** Lag from which bulk senders wait for a client, as a part of `maxBacklog`. */
-const HIGH_MARK = 1 / 16;
-/** Lag at which a client has caught up, as a part of `maxBacklog`. */
-const LOW_MARK = 1 / 64;
-
 /**
  * Sends text to all clients. It writes chunks to the trunk, a stream that `tee()`
  * splits into one branch per kind of receiver. Each branch is piped into a sink.
@@ -1618,20 +1646,17 @@ class Sink {
       const lag = this.tail.end - writer.offset;
       if (lag > this.maxBacklog) slow.push(writer.client);
       else {
-        if (lag > this.maxBacklog * HIGH_MARK) {
-          this.backpressure.fellBehind(writer);
-        }
+        this.backpressure.note(writer, lag / this.maxBacklog);
         writer.wake();
       }
     }
     return slow;
   }
 
-  /** Reports that a writer has made progress. */
+  /** Notes that a writer has made progress. */
   progressed(writer: ClientWriter): void {
-    if (this.tail.end - writer.offset <= this.maxBacklog * LOW_MARK) {
-      this.backpressure.caughtUp(writer);
-    }
+    const lag = this.tail.end - writer.offset;
+    this.backpressure.note(writer, lag / this.maxBacklog);
   }
 }
 
@@ -1783,6 +1808,10 @@ class ClientWriter {
 
 // --- Backpressure ---------------------------------------------------------------
 
+/** Lag from which bulk senders wait for a client, as a part of `maxBacklog`. */
+const HIGH_MARK = 1 / 16;
+/** Lag at which a client has caught up, as a part of `maxBacklog`. */
+const LOW_MARK = 1 / 64;
 /** Output that a sender may cause without waiting, in bytes and bytes per second. */
 const CREDIT = 64 * 1024;
 /** Time that bulk senders wait for one client to catch up, in milliseconds. */
@@ -1841,6 +1870,18 @@ export class Backpressure {
 
   constructor(readonly clock: Clock = SYSTEM_CLOCK) {}
 
+  /** Notes the lag of a client or of a reader of events, as a part of the maximum. */
+  note(client: unknown, lag: number): void {
+    if (lag > HIGH_MARK) this.fellBehind(client);
+    else if (lag <= LOW_MARK) this.caughtUp(client);
+  }
+
+  /** Notes that a reader of events is behind, but reads: it is waited for again. */
+  progressed(reader: unknown, lag: number): void {
+    if (this.#behind.has(reader)) this.#behind.set(reader, this.clock.now());
+    this.note(reader, lag);
+  }
+
   /** Notes that a client lags by more than the high mark. */
   fellBehind(client: unknown): void {
     if (this.#behind.has(client) || this.#excused.has(client)) return;
@@ -1849,6 +1890,7 @@ export class Backpressure {
 
   /** Notes that a client lags by less than the low mark, or is gone. */
   caughtUp(client: unknown): void {
+    if (this.#behind.size + this.#excused.size === 0) return;
     this.#excused.delete(client);
     if (this.#behind.delete(client) && this.#behind.size === 0) {
       this.#interrupt.abort();
