@@ -9,6 +9,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import config from "./deno.json" with { type: "json" };
 import { type Lang, LANGS } from "./mod.ts";
 
 /** A text for users, in each language. */
@@ -36,6 +37,32 @@ export async function run(
     return error instanceof UsageError ? 2 : 1;
   });
   Deno.exit(code);
+}
+
+/** Prints a line to stdout. */
+export function print(line: string, lang: Lang): void {
+  try {
+    console.log(line);
+  } catch (error) {
+    const reason = explain(error, lang);
+    throw new CommandError(
+      {
+        en: `Cannot write to stdout: ${reason}`,
+        zh: `无法写入标准输出：${reason}`,
+      }[lang],
+    );
+  }
+}
+
+/** Returns the command that starts a program: a binary, a script or a package. */
+export function programName(
+  binary: string,
+  module: "server" | "netcat",
+): string {
+  if (Deno.build.standalone) return binary;
+  return import.meta.url.startsWith("file:")
+    ? `deno run -N ${module}.ts`
+    : `deno run -N jsr:${config.name}/${module}`;
 }
 
 /** Returns the language that `--lang` names, or else the system's language. */
@@ -273,6 +300,10 @@ const REASONS: [(new (message?: string) => Error) | RegExp, Text][] = [
   [Deno.errors.NotFound, {
     en: "no such file or directory",
     zh: "文件或目录不存在",
+  }],
+  [Deno.errors.NotADirectory, {
+    en: "a part of the path is not a directory",
+    zh: "路径中的某一部分不是目录",
   }],
   [Deno.errors.IsADirectory, { en: "it is a directory", zh: "它是一个目录" }],
   [Deno.errors.PermissionDenied, { en: "permission denied", zh: "权限不足" }],
