@@ -1,10 +1,11 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
 import { TestClient } from "./clients.ts";
+import { OPTIONS } from "../server/options.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
 
 const MB = 1_000_000;
-/** Both more than the system's buffers of a connection and less than its backlog. */
+/** More than the buffers of the system for a connection, and less than the backlog. */
 const LOTS = 12 * MB;
 
 const CLOSING = "The server is shutting down";
@@ -16,26 +17,25 @@ const NUMERIC = [
   "--rate",
   "--max-clients",
   "--max-per-address",
+  "--connect-rate",
   "--history",
   "--idle",
 ];
 
-/** Has the server print only one line, on stderr, that says this; and end so. */
-async function assertFails(
+/** Checks that the server refuses its arguments with one line on stderr. */
+async function assertRefuses(
   args: string[],
   code: number,
-  says: string,
+  message: string,
   permissions?: string[],
 ): Promise<void> {
   await using server = new Command("server.ts", args, { permissions });
-  assertEquals(await server.line(), undefined, `${args} is taken`);
-  const stderr = await server.stderr();
-  assertMatch(stderr, /^[^\n]+\n$/);
-  assert(stderr.includes(says), stderr);
+  assertEquals(await server.line(), undefined, `${args} is accepted`);
+  assertEquals(await server.stderr(), `${message}\n`);
   assertEquals(await server.code(), code);
 }
 
-/** Says so many bytes in the room, and hears them all. */
+/** Sends lines with so many bytes in all, and receives them. */
 async function talk(client: TestClient, bytes: number): Promise<void> {
   const text = "x".repeat(999);
   const lines = `${text}\n`.repeat(100);
@@ -47,7 +47,7 @@ async function talk(client: TestClient, bytes: number): Promise<void> {
   }
 }
 
-/** Has the server log one line: that it drops a client which does not read. */
+/** Has the server log one line, on a client that does not read. */
 async function causeLog(addr: Deno.NetAddr): Promise<string> {
   await using ann = await TestClient.join(addr); // Reads nothing more.
   await using bob = await TestClient.join(addr);
@@ -58,7 +58,7 @@ async function causeLog(addr: Deno.NetAddr): Promise<string> {
   return `Dropped ${ann.who}: its backlog exceeds 1048576 bytes\n`;
 }
 
-Deno.test("server.ts says where it listens in its first line, and can be joined at once", async () => {
+Deno.test("the first line of the server ends with an address that accepts clients", async () => {
   await using server = new Command("server.ts", [
     "--hostname=127.0.0.1",
     "--port=0",
@@ -74,14 +74,14 @@ Deno.test("server.ts says where it listens in its first line, and can be joined 
   assertEquals(await ann.line(), `${ann.who}: hi`);
 });
 
-Deno.test("server.ts picks a free port for port 0", async () => {
+Deno.test("port 0 is a free port", async () => {
   await using one = await startServer();
   await using other = await startServer();
   assert(one.addr.port > 0 && other.addr.port > 0);
   assert(one.addr.port !== other.addr.port);
 });
 
-Deno.test("server.ts takes the port that it is given", async () => {
+Deno.test("the server listens on a port that is given", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
@@ -94,12 +94,12 @@ Deno.test("server.ts takes the port that it is given", async () => {
   }
 });
 
-Deno.test("server.ts is for this machine only, by default", async () => {
+Deno.test("the server listens on this machine only by default", async () => {
   await using server = new Command("server.ts", ["--port", "0"]);
   assertMatch(await server.line() ?? "", / (127\.0\.0\.1|\[::1\]):\d+$/);
 });
 
-Deno.test("server.ts writes an IPv6 address in brackets", async () => {
+Deno.test("an IPv6 address is printed in brackets", async () => {
   await using server = new Command("server.ts", [
     "--hostname",
     "::1",
@@ -109,14 +109,14 @@ Deno.test("server.ts writes an IPv6 address in brackets", async () => {
   assertMatch(await server.line() ?? "", / \[::1\]:\d+$/);
 });
 
-Deno.test("server.ts listens on an IPv6 address", async () => {
+Deno.test("the server listens on an IPv6 address", async () => {
   await using server = await startServer(["--hostname", "::1"]);
   await using ann = await TestClient.join(server.addr);
   assertMatch(ann.who, /^\[::1\]:\d+$/);
 });
 
-/** What the room says to the first of two clients, of which the second leaves. */
-async function words(addr: Deno.NetAddr): Promise<string[]> {
+/** Returns the lines of the room for a client, while another one joins and leaves. */
+async function roomLines(addr: Deno.NetAddr): Promise<string[]> {
   await using ann = await TestClient.connect(addr);
   const welcome = await ann.line();
   const bob = await TestClient.connect(addr);
@@ -132,11 +132,11 @@ async function words(addr: Deno.NetAddr): Promise<string[]> {
 const ENGLISH = ["Welcome ann", "bob is online", "bob is offline"];
 const CHINESE = ["欢迎 ann", "bob 上线", "bob 下线"];
 
-Deno.test("server.ts speaks the language that it is told to", async () => {
+Deno.test("--lang is the language of the room", async () => {
   await using english = await startServer(["--lang", "en"], { lang: "zh_CN" });
-  assertEquals(await words(english.addr), ENGLISH);
+  assertEquals(await roomLines(english.addr), ENGLISH);
   await using chinese = await startServer(["--lang", "zh"], { lang: "en_US" });
-  assertEquals(await words(chinese.addr), CHINESE);
+  assertEquals(await roomLines(chinese.addr), CHINESE);
 });
 
 for (
@@ -151,21 +151,21 @@ for (
   ] as const
 ) {
   Deno.test({
-    name: `server.ts speaks ${
+    name: `the room is in ${
       expected === CHINESE ? "Chinese" : "English"
     } by default where LANG is "${lang}"`,
-    // Elsewhere, the system's language is not told by the environment.
+    // Other systems have the language elsewhere.
     ignore: Deno.build.os !== "linux",
     async fn() {
       await using server = await startServer([], { lang });
-      assertEquals(await words(server.addr), [...expected]);
+      assertEquals(await roomLines(server.addr), [...expected]);
     },
   });
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   Deno.test({
-    name: `server.ts tells its clients and ends with 0 on ${signal}`,
+    name: `the server informs its clients and exits with 0 on ${signal}`,
     ignore: !UNIX,
     async fn() {
       await using server = await startServer();
@@ -181,13 +181,13 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
 }
 
 Deno.test({
-  name: "server.ts sends all that was said before a signal",
+  name: "the server sends pending lines after a signal",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer();
     await using ann = await TestClient.join(server.addr);
     await using bob = await TestClient.join(server.addr);
-    await talk(bob, LOTS); // Ann reads it only after the signal.
+    await talk(bob, LOTS); // Ann reads it after the signal.
     server.kill("SIGTERM");
     assertEquals(await bob.rest(), [CLOSING]);
     const heard = await ann.rest();
@@ -198,7 +198,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "server.ts ends within 3 seconds of a signal, whoever does not read",
+  name:
+    "the server exits within 3 seconds of a signal if a client does not read",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer();
@@ -214,7 +215,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "server.ts ends at once on a second signal, even if a client is stuck",
+  name: "the server exits at once on a second signal",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer();
@@ -224,61 +225,91 @@ Deno.test({
     server.kill("SIGTERM");
     assertEquals(await bob.line(), CLOSING);
     server.kill("SIGINT");
-    // If it had waited for the stuck client after all, it would end with 0.
+    // It would exit with 0 if it waited for the client that does not read.
     assertEquals(await server.code(), 1);
     assertEquals(await server.stderr(), "");
   },
 });
 
-Deno.test("server.ts ends with 1 if the address is in use", async () => {
+Deno.test("the server refuses an address that is in use", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
-  await using server = new Command("server.ts", [
-    "--hostname=127.0.0.1",
-    `--port=${port}`,
-  ]);
-  assertEquals(await server.line(), undefined);
-  assertEquals(
-    await server.stderr(),
-    `Cannot listen on 127.0.0.1:${port}: the address is already in use\n`,
+  const args = ["--hostname=127.0.0.1", `--port=${port}`];
+  await assertRefuses(
+    args,
+    1,
+    `Cannot listen on 127.0.0.1:${port}: address already in use, choose another --port or stop the other program`,
   );
-  assertEquals(await server.code(), 1);
+  await assertRefuses(
+    [...args, "--lang=zh"],
+    1,
+    `无法监听 127.0.0.1:${port}：地址已被占用，请换一个 --port 或停止另一个程序`,
+  );
 });
 
-Deno.test("server.ts ends with 1 if it cannot have the hostname", async () => {
-  // An address of the documentation's network; what is too long for a name.
-  for (const hostname of ["192.0.2.1", "2001:db8::1", "x".repeat(300)]) {
-    const host = hostname.includes(":") ? `[${hostname}]` : hostname;
-    await assertFails(
-      ["--hostname", hostname, "--port", "0"],
+Deno.test("the server refuses an address that this machine does not have", async () => {
+  const reason = "this machine does not have that address, see --hostname";
+  // Addresses for documentation.
+  for (const host of ["192.0.2.1", "2001:db8::1"]) {
+    await assertRefuses(
+      ["--hostname", host, "--port", "0"],
       1,
-      `Cannot listen on ${host}:0: `,
+      `Cannot listen on ${
+        host.includes(":") ? `[${host}]` : host
+      }:0: ${reason}`,
     );
   }
 });
 
-Deno.test("server.ts ends with 1 if it is not allowed the network", async () => {
-  await assertFails(["--port=0"], 1, "run with -N", []);
-});
-
-Deno.test("server.ts needs no permission to say what it takes", async () => {
-  for (const option of ["--help", "-h"]) {
-    await using server = new Command("server.ts", [option], {
-      permissions: [],
-    });
-    const help = new TextDecoder().decode(await server.stdout());
-    for (const name of [...NUMERIC, "--hostname", "--lang", "-p", "-V"]) {
-      assert(help.includes(`${name} `) || help.includes(`${name},`), name);
-    }
-    assertEquals(await server.stderr(), "");
-    assertEquals(await server.code(), 0);
+Deno.test("the server refuses a host name that does not exist", async () => {
+  const reason = "host not found, see --hostname";
+  for (const host of ["x".repeat(300), "nobody.invalid"]) {
+    await assertRefuses(
+      ["--hostname", host, "--port", "0"],
+      1,
+      `Cannot listen on ${host}:0: ${reason}`,
+    );
   }
 });
 
-Deno.test("server.ts says its version", async () => {
+Deno.test("the server names the permission for the network", async () => {
+  await assertRefuses(
+    ["--port=0", "--lang=en"],
+    1,
+    "Cannot listen on localhost:0: network access is not allowed, run with -N",
+    [],
+  );
+});
+
+for (const lang of ["en", "zh"] as const) {
+  Deno.test(`the help has each option, in ${lang} and in 80 columns`, async () => {
+    await using server = new Command("server.ts", ["-h", "--lang", lang], {
+      permissions: [],
+    });
+    const help = new TextDecoder().decode(await server.stdout());
+    for (const name of Object.keys(OPTIONS)) {
+      assert(help.includes(`--${name}`), name);
+    }
+    for (const line of help.split("\n")) {
+      const width = line.length + line.replace(/[^\u2e80-\uffff]/g, "").length;
+      assert(width <= 80, line);
+    }
+    assertMatch(help, { en: /\(default 8000\)/, zh: /（默认 8000）/ }[lang]);
+    assertEquals(await server.stderr(), "");
+    assertEquals(await server.code(), 0);
+  });
+}
+
+Deno.test("the help is in the language of the system", async () => {
+  await using server = new Command("server.ts", ["--help"], { lang: "zh_CN" });
+  const help = new TextDecoder().decode(await server.stdout());
+  assertMatch(help, /用法：deno run -N server\.ts/);
+});
+
+Deno.test("the server prints its version", async () => {
   for (const option of ["--version", "-V"]) {
     await using server = new Command("server.ts", [option]);
-    assertEquals(await server.line(), `chat-server ${config.version}`);
+    assertEquals(await server.line(), `linechat ${config.version}`);
     assertEquals(await server.line(), undefined);
     assertEquals(await server.stderr(), "");
     assertEquals(await server.code(), 0);
@@ -286,49 +317,129 @@ Deno.test("server.ts says its version", async () => {
 });
 
 for (const option of NUMERIC) {
-  Deno.test(`server.ts takes nothing but a number in range for ${option}`, async () => {
-    for (
-      const value of ["", "x", "1x", "-1", "1.5", "1e3", "0x1", "9".repeat(12)]
-    ) {
-      await assertFails(["--port=0", `${option}=${value}`], 2, option);
+  Deno.test(`the server accepts only integers in range for ${option}`, async () => {
+    const { min, max } = OPTIONS[option.slice(2) as "rate"];
+    const rule = `must be an integer from ${min} to ${max}`;
+    for (const value of ["x", "1x", "-1", "1.5", "1e3", "0x1", `${max + 1}`]) {
+      await assertRefuses(
+        ["--port=0", option, value],
+        2,
+        `Invalid ${option} ${value}: ${rule}`,
+      );
     }
-    await assertFails(["--port=0", option], 2, option); // Without a value.
   });
 }
 
-Deno.test("server.ts takes no 0 where nothing would work", async () => {
-  for (const option of ["--max-backlog", "--max-line", "--max-clients"]) {
-    await assertFails(["--port=0", option, "0"], 2, option);
+for (
+  const [option, form] of [
+    ["--hostname", "NAME"],
+    ["--port", "N"],
+    ["--tls-port", "N"],
+    ["--tls-cert", "FILE"],
+    ["--unix", "PATH"],
+    ["--lang", "en|zh"],
+    ["--motd", "TEXT"],
+    ["--log", "off|text|json"],
+    ["--rate", "N"],
+    ["--idle", "SECONDS"],
+    ["--max-line", "BYTES"],
+  ] as const
+) {
+  Deno.test(`the server refuses ${option} without a value`, async () => {
+    const message = `Missing value for ${option}: write ${option} ${form}`;
+    await assertRefuses(["--port=0", option], 2, message);
+    await assertRefuses(["--port=0", `${option}=`], 2, message);
+    await assertRefuses([option, "--no-commands"], 2, message);
+  });
+}
+
+for (
+  const [name, args, message] of [
+    ["an unknown option", ["--foo"], "Unknown argument --foo: see --help"],
+    [
+      "an unknown option with a value",
+      ["--foo=1"],
+      "Unknown argument --foo=1: see --help",
+    ],
+    ["an unknown letter", ["-x"], "Unknown argument -x: see --help"],
+    [
+      "an unknown letter after a known one",
+      ["-Vx"],
+      "Unknown argument -Vx: see --help",
+    ],
+    ["an extra argument", ["8000"], "Unknown argument 8000: see --help"],
+    [
+      "an extra argument after --",
+      ["--", "8000"],
+      "Unknown argument 8000: see --help",
+    ],
+    ["an empty argument", [""], 'Unknown argument "": see --help'],
+    [
+      "an unknown language",
+      ["--lang", "de"],
+      "Invalid --lang de: must be en or zh",
+    ],
+    [
+      "a language in capitals",
+      ["--lang=ZH"],
+      "Invalid --lang ZH: must be en or zh",
+    ],
+    [
+      "a language of two lines",
+      ["--lang=e\nn"],
+      'Invalid --lang "e\\nn": must be en or zh',
+    ],
+    [
+      "an unknown log",
+      ["--log", "xml"],
+      "Invalid --log xml: must be off, text, or json",
+    ],
+    [
+      "a hostname of two lines",
+      ["--hostname=a\nb"],
+      'Invalid --hostname "a\\nb": must be a host name or an address',
+    ],
+    [
+      "an invalid value in Chinese",
+      ["--rate", "-1", "--lang", "zh"],
+      "--rate 的值 -1 无效：必须是 0 到 1000000 之间的整数",
+    ],
+  ] as const
+) {
+  Deno.test(`the server refuses ${name}`, async () => {
+    await assertRefuses(["--port=0", ...args], 2, message);
+  });
+}
+
+Deno.test("the server reports a stdout that cannot be written in one line", async () => {
+  for (const option of ["--port=0", "--help", "--version"]) {
+    await using server = new Command(
+      "server.ts",
+      [
+        ...["-c", 'exec "$@" >/dev/full', "bash", Deno.execPath(), "run", "-N"],
+        ...["server.ts", "--lang=en", option],
+      ],
+      { binary: "bash" },
+    );
+    assertEquals(
+      await server.stderr(),
+      "Cannot write to stdout: the disk is full\n",
+    );
+    assertEquals(await server.code(), 1);
   }
 });
 
-for (
-  const [what, args, says] of [
-    ["an unknown option", ["--foo"], "--foo"],
-    ["an unknown option with a value", ["--foo=1"], "--foo"],
-    ["an unknown letter", ["-x"], "-x"],
-    ["a letter that is unknown among known ones", ["-Vx"], "-Vx"],
-    ["an extra argument", ["8000"], "8000"],
-    ["an extra argument after --", ["--", "8000"], "8000"],
-    ["an empty argument", [""], '""'],
-    ["a negative number that stands alone", ["--port", "-1"], "-1"],
-    ["an unknown language", ["--lang", "de"], "--lang"],
-    ["an unknown log", ["--log", "xml"], "--log"],
-    ["a language in capitals", ["--lang=ZH"], "--lang"],
-    ["an empty language", ["--lang="], "--lang"],
-    ["no language", ["--lang"], "--lang"],
-    ["an empty hostname", ["--hostname="], "--hostname"],
-    ["a hostname of two lines", ["--hostname=a\nb"], "--hostname"],
-    ["a language of two lines", ["--lang=e\nn"], "--lang"],
-  ] as const
-) {
-  Deno.test(`server.ts ends with 2 for ${what}`, async () => {
-    await assertFails(["--port=0", ...args], 2, says);
-  });
-}
+Deno.test("--connect-rate limits the new connections of an address", async () => {
+  await using server = await startServer(["--connect-rate=2"]);
+  await using _ann = await TestClient.join(server.addr);
+  await using _bob = await TestClient.join(server.addr);
+  await using carol = await TestClient.connect(server.addr);
+  assertMatch(await carol.line() ?? "", /^Cannot enter: /);
+  assertEquals(await carol.line(), undefined);
+});
 
 Deno.test({
-  name: "server.ts logs to stderr, not to stdout",
+  name: "the log goes to stderr and not to stdout",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer(["--max-backlog", "1048576"]);
@@ -341,7 +452,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "server.ts goes on when its stdout is closed",
+  name: "the server goes on when its stdout is closed",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer();
@@ -356,7 +467,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "server.ts goes on when its stderr is closed",
+  name: "the server goes on when its stderr is closed",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer(["--max-backlog", "1048576"], {
@@ -371,7 +482,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "server.ts logs who comes, goes and is renamed, but not what is said",
+  name: "--log text logs joins, leaves and new names, but no messages",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer(["--log", "text"]);
@@ -390,8 +501,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "server.ts --log json --log-messages logs an object a line, and what is said",
+  name: "--log json --log-messages logs each event and message as an object",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer(["--log=json", "--log-messages"]);
@@ -420,7 +530,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "server.ts logs nothing of the room by default",
+  name: "no events are logged by default",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer();
@@ -434,7 +544,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "server.ts logs a failure in the log's own form",
+  name: "--log json logs a failure as an object",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer([
@@ -450,14 +560,14 @@ Deno.test({
   },
 });
 
-Deno.test("server.ts --log-messages alone logs as text", async () => {
+Deno.test("--log-messages alone logs as text", async () => {
   await using server = await startServer(["--log-messages"]);
   await using ann = await TestClient.join(server.addr);
   await ann.send("hello\n");
   await server.says(/Z message \S+ \S+ hello$/m);
 });
 
-Deno.test("server.ts takes a message of the day, a history, and no commands", async () => {
+Deno.test("--motd, --history and --no-commands change the room", async () => {
   await using server = await startServer([
     "--motd=Be kind",
     "--history=1",
@@ -474,7 +584,7 @@ Deno.test("server.ts takes a message of the day, a history, and no commands", as
   assertEquals(await bob.lines(2), ["-- Be kind", `${ann.who}: /two`]);
 });
 
-Deno.test("server.ts has a flood of commands not hold up what others say", async () => {
+Deno.test("a flood of commands does not delay the lines of others", async () => {
   await using server = await startServer();
   const count = 20_000;
   let answered = 0;

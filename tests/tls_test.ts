@@ -1,180 +1,178 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { Chat } from "../mod.ts";
+import { setTimeout as delay } from "node:timers/promises";
+import { Chat, type Connection } from "../mod.ts";
+import { TlsListener } from "../server/tls.ts";
 import { linesOf, namesOf, TestClient } from "./clients.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
-
-async function openssl(...args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command("openssl", {
-    args,
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  assert(success, new TextDecoder().decode(stderr));
-}
-
-/** Files of a certificate for localhost and 127.0.0.1, which go with their scope. */
-class Certificate implements AsyncDisposable {
-  readonly cert: string;
-  readonly key: string;
-
-  private constructor(readonly directory: string) {
-    this.cert = `${directory}/cert.pem`;
-    this.key = `${directory}/key.pem`;
-  }
-
-  /** Makes one, as good as `openssl` does. */
-  static async make(): Promise<Certificate> {
-    const certificate = new Certificate(await Deno.makeTempDir());
-    await certificate.renew();
-    return certificate;
-  }
-
-  async renew(names = "DNS:localhost,IP:127.0.0.1"): Promise<void> {
-    await openssl(
-      ...["req", "-x509", "-newkey", "ec", "-nodes", "-subj", "/CN=chat"],
-      ...["-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2"],
-      ...["-addext", `subjectAltName=${names}`],
-      ...["-addext", "basicConstraints=critical,CA:FALSE"],
-      ...["-keyout", this.key, "-out", this.cert],
-    );
-  }
-
-  /** Has it be one of a day of the past. */
-  async expire(): Promise<void> {
-    const { directory, key, cert } = this;
-    const [config, request] = [`${directory}/config`, `${directory}/request`];
-    await Deno.writeTextFile(`${directory}/index.txt`, "");
-    await Deno.writeTextFile(
-      config,
-      `[ca]
-default_ca = chat
-[chat]
-database = ${directory}/index.txt
-new_certs_dir = ${directory}
-policy = policy
-default_md = sha256
-rand_serial = yes
-x509_extensions = extensions
-[policy]
-commonName = supplied
-[extensions]
-basicConstraints = critical, CA:FALSE
-subjectAltName = DNS:localhost, IP:127.0.0.1
-`,
-    );
-    await openssl(
-      "req",
-      "-new",
-      "-key",
-      key,
-      "-subj",
-      "/CN=chat",
-      "-out",
-      request,
-    );
-    await openssl(
-      ...["ca", "-batch", "-selfsign", "-notext", "-config", config],
-      ...["-keyfile", key, "-in", request, "-out", cert],
-      ...["-startdate", "20200101000000Z", "-enddate", "20200102000000Z"],
-    );
-  }
-
-  get options(): string[] {
-    return ["--tls-cert", this.cert, "--tls-key", this.key];
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Deno.remove(this.directory, { recursive: true });
-  }
-}
-
-/** Connects to a server whose certificate is trusted. */
-async function connect(
-  { hostname, port }: Deno.NetAddr,
-  { cert }: Certificate,
-): Promise<Deno.TlsConn> {
-  const caCerts = [await Deno.readTextFile(cert)];
-  return await Deno.connectTls({ hostname, port, caCerts });
-}
+import { Certificate, connectTls, startTlsServer } from "./tls.ts";
 
 const encoder = new TextEncoder();
-const SERVER = { permissions: ["-N", "-R"] };
+const PERMISSIONS = { permissions: ["-N", "-R"] };
 
-Deno.test("server.ts speaks TLS, and its room has clients of both kinds", async () => {
+/** The methods of a connection that a chat uses. */
+type TlsConnection = Connection & Deno.TlsConn;
+
+/** Opens a listener on a free port. */
+async function listen(certificate: Certificate): Promise<TlsListener> {
+  return new TlsListener(
+    { hostname: "127.0.0.1", port: 0 },
+    await certificate.read(),
+  );
+}
+
+/** Accepts the next connection. */
+async function accept(listener: TlsListener): Promise<TlsConnection> {
+  const { value } = await listener[Symbol.asyncIterator]().next();
+  return value as TlsConnection;
+}
+
+/** Connects a client, and does the handshake on both sides. */
+async function connectPair(listener: TlsListener, certificate: Certificate) {
+  const [client, connection] = await Promise.all([
+    connectTls(listener.addr, certificate),
+    accept(listener),
+  ]);
+  await Promise.all([client.handshake(), connection.handshake()]);
+  return { client, connection };
+}
+
+/** Reads up to the end of a connection, and returns the number of bytes. */
+async function readAll(
+  conn: { read(buffer: Uint8Array): Promise<number | null> },
+): Promise<number> {
+  const buffer = new Uint8Array(64 * 1024);
+  let length = 0;
+  for (let size; (size = await conn.read(buffer)) !== null;) length += size;
+  return length;
+}
+
+/** Waits until a number does not grow for a while. */
+async function stalls(count: () => number): Promise<void> {
+  for (let before = -1; before < count();) {
+    before = count();
+    await delay(200);
+  }
+}
+
+Deno.test("clients of a TLS port and of a plain port are in one room", async () => {
   await using certificate = await Certificate.make();
-  await using server = await startServer([
-    "--tls-port=0",
-    ...certificate.options,
-  ], SERVER);
-  const line = await server.line();
-  const port = Number(/:(\d+)$/.exec(line!)![1]);
+  await using server = await startTlsServer(certificate);
   await using ann = await TestClient.join(server.addr);
-  const conn = await connect({ ...server.addr, port }, certificate);
+  const conn = await connectTls(server.tlsAddr, certificate);
   const bob = linesOf(conn);
   assertMatch((await bob.read()).value!, /^Welcome 127\.0\.0\.1:\d+$/);
-  await ann.line(); // Bob's arrival
+  await ann.line(); // Bob joins.
   await ann.send("hello\n");
   assertEquals((await bob.read()).value, `${ann.who}: hello`);
   await conn.write(encoder.encode("hi\n"));
-  await ann.line();
-  assertMatch((await ann.line())!, /: hi$/);
+  assertEquals(await ann.line(), `${ann.who}: hello`);
+  assertMatch(await ann.line() ?? "", /: hi$/);
   await bob.cancel();
 });
 
-Deno.test("with a certificate alone, the port is for TLS", async () => {
+Deno.test("a port is a TLS port if there is a certificate and no --tls-port", async () => {
   await using certificate = await Certificate.make();
-  await using server = await startServer(certificate.options, SERVER);
-  const conn = await connect(server.addr, certificate);
+  await using server = new Command(
+    "server.ts",
+    ["--hostname=127.0.0.1", "--port=0", ...certificate.options],
+    PERMISSIONS,
+  );
+  const line = await server.line() ?? "";
+  const [, port] = /^Listening on 127\.0\.0\.1:(\d+) \(TLS\)$/.exec(line)!;
+  const conn = await connectTls(
+    { transport: "tcp", hostname: "127.0.0.1", port: Number(port) },
+    certificate,
+  );
   const ann = linesOf(conn);
   assertMatch((await ann.read()).value!, /^Welcome /);
   await ann.cancel();
 });
 
-Deno.test("a TLS client that ends its sending is told what it is owed, and leaves", async () => {
+Deno.test("the server opens no port but the TLS port", async () => {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr;
+  listener.close();
   await using certificate = await Certificate.make();
-  await using server = await startServer(certificate.options, SERVER);
-  const conn = await connect(server.addr, certificate);
+  await using server = new Command(
+    "server.ts",
+    ["--hostname=127.0.0.1", `--port=${port}`, ...certificate.options],
+    { permissions: [`--allow-net=127.0.0.1:${port}`, "-R"] },
+  );
+  assertEquals(await server.line(), `Listening on 127.0.0.1:${port} (TLS)`);
+  const conn = await connectTls(
+    { transport: "tcp", hostname: "127.0.0.1", port },
+    certificate,
+  );
   const ann = linesOf(conn);
-  const who = (await ann.read()).value!.replace("Welcome ", "");
-  const bob = linesOf(await connect(server.addr, certificate));
-  await bob.read();
-  await ann.read(); // Bob's arrival
-  await conn.write(encoder.encode("the end"));
-  await conn.closeWrite();
-  assertEquals((await ann.read()).value, `${who}: the end`);
-  assertEquals((await ann.read()).done, true);
-  assertEquals((await bob.read()).value, `${who}: the end`);
-  assertEquals((await bob.read()).value, `${who} is offline`);
-  await bob.cancel();
+  const { localAddr } = conn;
+  assert(localAddr.transport === "tcp");
+  assertEquals((await ann.read()).value, `Welcome 127.0.0.1:${localAddr.port}`);
+  await ann.cancel();
 });
 
-Deno.test("plain text to a TLS port is logged, and nobody is announced", async () => {
+Deno.test("a TLS client that ends its output receives pending lines and leaves", async () => {
   await using certificate = await Certificate.make();
-  await using server = await startServer(certificate.options, SERVER);
-  const conn = await connect(server.addr, certificate);
+  await using server = await startTlsServer(certificate);
+  const conn = await connectTls(server.tlsAddr, certificate);
   const ann = linesOf(conn);
-  await ann.read();
-  await using plain = await TestClient.connect(server.addr);
-  await plain.send("hello\n");
-  await plain.rest();
-  await conn.write(encoder.encode("hi\n"));
-  assertMatch((await ann.read()).value!, /: hi$/); // Nothing before it.
-  await ann.cancel();
+  const name = (await ann.read()).value!.replace("Welcome ", "");
+  await using bob = await TestClient.join(server.addr);
+  await ann.read(); // Bob joins.
+  await conn.write(encoder.encode("the end"));
+  await conn.closeWrite();
+  assertEquals((await ann.read()).value, `${name}: the end`);
+  assertEquals((await ann.read()).done, true);
+  assertEquals(await bob.lines(2), [`${name}: the end`, `${name} is offline`]);
+});
+
+Deno.test("plain text to a TLS port gets an alert, a line in the log and no announcement", async () => {
+  await using certificate = await Certificate.make();
+  await using server = await startTlsServer(certificate);
+  await using ann = await TestClient.join(server.addr);
+  const { hostname, port } = server.tlsAddr;
+  using plain = await Deno.connect({ hostname, port });
+  await plain.write(encoder.encode("hello\n"));
+  const buffer = new Uint8Array(16);
+  assertEquals(await plain.read(buffer), 7);
+  assertEquals([...buffer.subarray(0, 3)], [0x15, 3, 3]);
+  assertEquals(await plain.read(buffer), null);
+  await ann.send("hi\n");
+  assertEquals(await ann.line(), `${ann.who}: hi`); // Nothing before it.
   server.kill("SIGKILL");
-  assertMatch(
+  assertEquals(
     await server.stderr(),
-    new RegExp(`^Cannot secure ${plain.who}: .*\n$`),
+    `Cannot secure ${hostname}:${plain.localAddr.port}: the client does not speak TLS\n`,
   );
 });
 
 Deno.test({
-  name: "a TLS handshake that never ends holds up nobody, nor the end",
+  name: "failed handshakes are one line in the log until the server ends",
   ignore: !UNIX,
   async fn() {
     await using certificate = await Certificate.make();
-    await using server = await startServer(certificate.options, SERVER);
-    await using silent = await TestClient.connect(server.addr);
-    const ann = linesOf(await connect(server.addr, certificate));
+    await using server = await startTlsServer(certificate);
+    const { hostname, port } = server.tlsAddr;
+    for (let i = 0; i < 20; i++) {
+      using plain = await Deno.connect({ hostname, port });
+      await plain.write(encoder.encode("hello\n"));
+      assertEquals(await readAll(plain), 7);
+    }
+    server.kill("SIGTERM");
+    const lines = (await server.stderr()).trimEnd().split("\n");
+    assertEquals(lines.length, 2);
+    assertMatch(lines[0], /^Cannot secure .* does not speak TLS$/);
+    assertMatch(lines[1], /^Cannot secure .* \(and 18 more like this\)$/);
+  },
+});
+
+Deno.test({
+  name: "a silent handshake delays neither others nor the end of the server",
+  ignore: !UNIX,
+  async fn() {
+    await using certificate = await Certificate.make();
+    await using server = await startTlsServer(certificate);
+    await using silent = await TestClient.connect(server.tlsAddr);
+    const ann = linesOf(await connectTls(server.tlsAddr, certificate));
     assertMatch((await ann.read()).value!, /^Welcome /);
     server.kill("SIGTERM");
     assertEquals((await ann.read()).value, "The server is shutting down");
@@ -185,13 +183,147 @@ Deno.test({
   },
 });
 
-Deno.test("a client on Deno.listenTls is in the room once its handshake is done", async () => {
+Deno.test("silent handshakes count as clients until they go", async () => {
+  await using certificate = await Certificate.make();
+  await using server = await startTlsServer(certificate, ["--max-clients=3"]);
+  const silent = await Promise.all(
+    Array.from({ length: 3 }, () => TestClient.connect(server.tlsAddr)),
+  );
+  const refused = linesOf(await connectTls(server.tlsAddr, certificate));
+  assertMatch((await refused.read()).value!, /^Cannot enter: /);
+  assertEquals((await refused.read()).done, true);
+  for (const client of silent) await client[Symbol.asyncDispose]();
+  let welcome: string | undefined;
+  while (!welcome?.startsWith("Welcome ")) {
+    const ann = linesOf(await connectTls(server.tlsAddr, certificate));
+    welcome = (await ann.read().catch(() => ({ value: "" }))).value;
+    await ann.cancel().catch(() => {});
+  }
+});
+
+Deno.test({
+  name: "the server survives a lack of file descriptors on a TLS port",
+  ignore: !UNIX,
+  async fn() {
+    await using certificate = await Certificate.make();
+    const command = [Deno.execPath(), "run", "--no-prompt", "-N", "-R"].concat(
+      ["server.ts", "--hostname=127.0.0.1", "--port=0", "--log=text"],
+      certificate.options,
+    );
+    await using server = new Command(
+      "server.ts",
+      ["-c", 'ulimit -n 64 && exec "$@"', "bash", ...command],
+      { binary: "bash" },
+    );
+    const [, port] = /:(\d+) \(TLS\)$/.exec(await server.line() ?? "")!;
+    const addr: Deno.NetAddr = {
+      transport: "tcp",
+      hostname: "127.0.0.1",
+      port: Number(port),
+    };
+    const conn = await connectTls(addr, certificate);
+    const ann = linesOf(conn);
+    const name = (await ann.read()).value!.replace("Welcome ", "");
+    const silent = await Promise.all(
+      Array.from({ length: 100 }, () => TestClient.connect(addr)),
+    );
+    await server.says(/failure Cannot accept connections: /);
+    await conn.write(encoder.encode("still here\n"));
+    assertEquals((await ann.read()).value, `${name}: still here`);
+    for (const client of silent) await client[Symbol.asyncDispose]();
+    const bob = linesOf(await connectTls(addr, certificate));
+    assertMatch((await bob.read()).value!, /^Welcome /);
+    await bob.cancel();
+    await ann.cancel();
+    server.kill("SIGKILL");
+    const failures = (await server.stderr()).match(/Cannot accept/g);
+    assertEquals(failures?.length, 1);
+  },
+});
+
+Deno.test("closing a connection releases a client that is silent in its handshake", async () => {
+  await using certificate = await Certificate.make();
+  const listener = await listen(certificate);
+  const [client, connection] = await Promise.all([
+    Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+    accept(listener),
+  ]);
+  const secured = assertRejects(() => connection.handshake(), Error);
+  connection.close();
+  await secured;
+  assertEquals(await client.read(new Uint8Array(1)), null);
+  client.close();
+  listener.close();
+});
+
+Deno.test("closing a connection releases a client that does not read", async () => {
+  await using certificate = await Certificate.make();
+  const listener = await listen(certificate);
+  const { client, connection } = await connectPair(listener, certificate);
+  const chunk = new Uint8Array(64 * 1024);
+  let written = 0;
+  const writing = (async () => {
+    while (true) written += await connection.write(chunk);
+  })();
+  const failed = assertRejects(() => writing, Error);
+  await stalls(() => written);
+  connection.close();
+  await failed;
+  await readAll(client).catch(() => {}); // It ends without a close_notify.
+  client.close();
+  listener.close();
+});
+
+Deno.test("a client that sends more than is read waits, and no byte is lost", async () => {
+  await using certificate = await Certificate.make();
+  const listener = await listen(certificate);
+  const { client, connection } = await connectPair(listener, certificate);
+  const chunk = new Uint8Array(64 * 1024);
+  const total = 1024 * chunk.length;
+  let sent = 0;
+  const sending = (async () => {
+    while (sent < total) sent += await client.write(chunk);
+    await client.closeWrite();
+  })();
+  await stalls(() => sent);
+  assert(sent < total / 2, `${sent} bytes were taken`);
+  assertEquals(await readAll(connection), total);
+  await sending;
+  connection.close();
+  client.close();
+  listener.close();
+});
+
+Deno.test("a connection closes after a record that cannot be decrypted", async () => {
+  await using certificate = await Certificate.make();
+  const listener = await listen(certificate);
+  const proxy = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const [client, inner, connection, outer] = await Promise.all([
+    connectTls(proxy.addr, certificate),
+    proxy.accept(),
+    accept(listener),
+    Deno.connect({ hostname: "127.0.0.1", port: listener.addr.port }),
+  ]);
+  const piped = Promise.allSettled([
+    inner.readable.pipeTo(outer.writable, { preventClose: true }),
+    outer.readable.pipeTo(inner.writable),
+  ]);
+  await Promise.all([client.handshake(), connection.handshake()]);
+  await outer.write(new Uint8Array([0x17, 3, 3, 0, 32, ...Array(32).fill(7)]));
+  await assertRejects(() => connection.read(new Uint8Array(1)), Error);
+  connection.close();
+  await assertRejects(() => readAll(client), Error); // The alert of the server.
+  client.close();
+  await piped;
+  for (const resource of [proxy, listener]) resource.close();
+});
+
+Deno.test("a chat serves a client of Deno.listenTls after its handshake", async () => {
   await using certificate = await Certificate.make();
   const listener = Deno.listenTls({
     hostname: "127.0.0.1",
     port: 0,
-    cert: await Deno.readTextFile(certificate.cert),
-    key: await Deno.readTextFile(certificate.key),
+    ...await certificate.read(),
   });
   const { addr } = listener;
   const logged: string[] = [];
@@ -201,11 +333,11 @@ Deno.test("a client on Deno.listenTls is in the room once its handshake is done"
   await using plain = await TestClient.connect(addr);
   await plain.send("hello\n");
   await plain.rest();
-  const ann = linesOf(await connect(addr, certificate));
+  const ann = linesOf(await connectTls(addr, certificate));
   const welcome = (await ann.read()).value;
-  assertEquals(namesOf(chat).map((who) => `Welcome ${who}`), [welcome]);
+  assertEquals(namesOf(chat).map((name) => `Welcome ${name}`), [welcome]);
   const closed = chat.close();
-  await silent[Symbol.asyncDispose](); // Else Deno would keep its socket.
+  await silent[Symbol.asyncDispose](); // Deno would keep its socket.
   await closed;
   await served;
   assertEquals(logged.length, 1);
@@ -214,104 +346,188 @@ Deno.test("a client on Deno.listenTls is in the room once its handshake is done"
 });
 
 Deno.test({
-  name: "SIGHUP has server.ts read its certificate again, and drops nobody",
+  name: "SIGHUP renews the certificate and disconnects nobody",
   ignore: !UNIX,
   async fn() {
     await using certificate = await Certificate.make();
-    await using server = await startServer(certificate.options, SERVER);
-    const conn = await connect(server.addr, certificate);
+    await using server = await startTlsServer(certificate);
+    const conn = await connectTls(server.tlsAddr, certificate);
     const ann = linesOf(conn);
     await ann.read();
     const old = await Deno.readTextFile(certificate.cert);
     await certificate.renew();
     server.kill("SIGHUP");
-    let bob: ReadableStreamDefaultReader<string> | undefined;
-    while (!bob) { // Until the new one is in use, it is not trusted.
-      const conn = await connect(server.addr, certificate);
-      await conn.handshake().then(
-        () => bob = linesOf(conn),
-        () => conn.close(),
-      );
-    }
+    await server.says(/^The certificate was renewed$/m);
+    const bob = linesOf(await connectTls(server.tlsAddr, certificate));
     await bob.read();
     assertMatch((await ann.read()).value!, / is online$/);
     await conn.write(encoder.encode("still here\n"));
     assertMatch((await bob.read()).value!, /: still here$/);
-    const { hostname, port } = server.addr;
+    const { hostname, port } = server.tlsAddr;
     const late = await Deno.connectTls({ hostname, port, caCerts: [old] });
     await assertRejects(() => late.handshake(), Error);
     late.close();
-    server.kill("SIGTERM");
     await ann.cancel();
     await bob.cancel();
-    assertMatch(await server.stderr(), /^The certificate was renewed\n/);
   },
 });
 
 Deno.test({
-  name: "a certificate that is no good is not taken at SIGHUP",
+  name: "every client can connect while the certificate is renewed",
   ignore: !UNIX,
   async fn() {
     await using certificate = await Certificate.make();
-    await using server = await startServer(certificate.options, SERVER);
+    await using server = await startTlsServer(certificate);
     const caCerts = [await Deno.readTextFile(certificate.cert)];
+    const { hostname, port } = server.tlsAddr;
+    for (let i = 0; i < 20; i++) {
+      const connecting = Deno.connectTls({ hostname, port, caCerts });
+      server.kill("SIGHUP");
+      const ann = linesOf(await connecting);
+      assertMatch((await ann.read()).value!, /^Welcome /);
+      await ann.cancel();
+    }
+  },
+});
+
+Deno.test({
+  name: "SIGHUP keeps the certificate if the new one cannot be used",
+  ignore: !UNIX,
+  async fn() {
+    await using certificate = await Certificate.make();
+    await using server = await startTlsServer(certificate);
+    const caCerts = [await Deno.readTextFile(certificate.cert)];
+    const start = "^The certificate was not renewed\\. ";
     await Deno.writeTextFile(certificate.key, "rubbish");
     server.kill("SIGHUP");
-    await server.says(/^The certificate was not renewed: No keys found/m);
+    await server.says(new RegExp(`${start}Cannot use .* no private key`, "m"));
     await Deno.remove(certificate.key);
     server.kill("SIGHUP");
-    await server.says(/^The certificate was not renewed: .*no such file/m);
-    const { hostname, port } = server.addr;
+    await server.says(new RegExp(`${start}Cannot read .*: no such file`, "m"));
+    const { hostname, port } = server.tlsAddr;
     const ann = linesOf(await Deno.connectTls({ hostname, port, caCerts }));
     assertMatch((await ann.read()).value!, /^Welcome /);
     await ann.cancel();
   },
 });
 
+const BOTH = "TLS needs both --tls-cert FILE and --tls-key FILE";
+
 for (
-  const [what, args, says, code] of [
-    ["a certificate without a key", ["--tls-cert=a"], "--tls-key", 2],
-    ["a TLS port without a certificate", ["--tls-port=0"], "--tls-cert", 2],
-    ["no file", ["--tls-cert=", "--tls-key="], "--tls-cert", 2],
+  const [name, args, message, code] of [
+    ["--tls-cert alone", ["--tls-cert=a"], BOTH, 2],
+    ["--tls-key alone", ["--tls-key=a"], BOTH, 2],
+    ["--tls-port without a certificate", ["--tls-port=0"], BOTH, 2],
     [
-      "a certificate that is not there",
+      "an empty file name",
+      ["--tls-cert=", "--tls-key="],
+      "Missing value for --tls-cert: write --tls-cert FILE",
+      2,
+    ],
+    [
+      "a file that does not exist",
       ["--tls-cert=no.pem", "--tls-key=no.pem"],
-      "Cannot read no.pem: there is no such file",
+      "Cannot read no.pem: no such file or directory",
       1,
     ],
     [
-      "a certificate that is none",
+      "a directory",
+      ["--tls-cert=docs", "--tls-key=docs"],
+      "Cannot read docs: it is a directory",
+      1,
+    ],
+    [
+      "a file without a certificate",
       ["--tls-cert=README.md", "--tls-key=README.md"],
-      "No certificates found in certificate data",
+      "Cannot use README.md: it contains no certificate in PEM format",
       1,
     ],
   ] as const
 ) {
-  Deno.test(`server.ts ends with ${code} for ${what}`, async () => {
-    await using server = new Command("server.ts", [...args], SERVER);
-    const stderr = await server.stderr();
-    assertMatch(stderr, /^[^\n]+\n$/);
-    assert(stderr.includes(says), stderr);
+  Deno.test(`the server refuses ${name}`, async () => {
+    await using server = new Command("server.ts", [...args], PERMISSIONS);
+    assertEquals(await server.stderr(), `${message}\n`);
     assertEquals(await server.code(), code);
   });
 }
 
-Deno.test("server.ts does not take another certificate's key", async () => {
-  await using one = await Certificate.make();
-  await using other = await Certificate.make();
-  await using server = new Command("server.ts", [
-    "--tls-cert",
-    one.cert,
-    "--tls-key",
-    other.key,
-  ], SERVER);
-  assertMatch(
-    await server.stderr(),
-    /^Cannot listen on localhost:8000: .*KeyMismatch\n$/,
+/** Has the server refuse two files of a certificate, and returns the reason. */
+async function refusal(
+  { options, directory }: Certificate,
+  ...args: string[]
+): Promise<string> {
+  await using server = new Command(
+    "server.ts",
+    ["--port=0", ...options, ...args],
+    PERMISSIONS,
+  );
+  assertEquals(await server.code(), 1);
+  return (await server.stderr()).replaceAll(`${directory}/`, "");
+}
+
+Deno.test("the server refuses a file without a private key", async () => {
+  await using certificate = await Certificate.make();
+  await Deno.copyFile(certificate.cert, certificate.key);
+  assertEquals(
+    await refusal(certificate),
+    "Cannot use key.pem: it contains no private key in PEM format\n",
+  );
+  assertEquals(
+    await refusal(certificate, "--lang=zh"),
+    "无法使用 key.pem：其中没有 PEM 格式的私钥\n",
   );
 });
 
-Deno.test("server.ts says that it needs -R for a certificate", async () => {
+Deno.test("the server refuses the private key of another certificate", async () => {
+  await using certificate = await Certificate.make();
+  await using other = await Certificate.make();
+  await Deno.copyFile(other.key, certificate.key);
+  assertEquals(
+    await refusal(certificate),
+    "Cannot use key.pem: it is not the private key of cert.pem\n",
+  );
+});
+
+Deno.test("the server refuses a private key with a passphrase", async () => {
+  await using certificate = await Certificate.make();
+  await certificate.encryptKey();
+  assertMatch(
+    await refusal(certificate),
+    /^Cannot use key\.pem: its private key is encrypted, remove the passphrase /,
+  );
+});
+
+Deno.test("the server refuses damaged files", async () => {
+  await using certificate = await Certificate.make();
+  const { cert, key } = await certificate.read();
+  const damage = (text: string) => text.replace(/\n.{8}/, "\nAAAAAAAA");
+  await Deno.writeTextFile(certificate.key, damage(key));
+  assertEquals(
+    await refusal(certificate),
+    "Cannot use key.pem: its private key is damaged\n",
+  );
+  await Deno.writeTextFile(certificate.cert, damage(cert));
+  assertEquals(
+    await refusal(certificate),
+    "Cannot use cert.pem: its certificate is damaged\n",
+  );
+});
+
+Deno.test("the server finds a certificate and a key in one file", async () => {
+  await using certificate = await Certificate.make();
+  const { cert, key } = await certificate.read();
+  await Deno.writeTextFile(certificate.cert, key + cert);
+  await Deno.writeTextFile(certificate.key, cert + key);
+  await using server = await startTlsServer(certificate);
+  const { hostname, port } = server.tlsAddr;
+  const ann = linesOf(
+    await Deno.connectTls({ hostname, port, caCerts: [cert] }),
+  );
+  assertMatch((await ann.read()).value!, /^Welcome /);
+  await ann.cancel();
+});
+
+Deno.test("the server names the permission that a certificate needs", async () => {
   await using server = new Command("server.ts", [
     "--tls-cert=README.md",
     "--tls-key=README.md",
@@ -323,17 +539,17 @@ Deno.test("server.ts says that it needs -R for a certificate", async () => {
   assertEquals(await server.code(), 1);
 });
 
-/** Has netcat.ts talk to a server with such a certificate, and say why it cannot. */
+/** Runs netcat.ts against a TLS port, and returns the reason of its failure. */
 async function complaint(
-  { cert, options }: Certificate,
+  certificate: Certificate,
   args: (port: string) => string[],
 ): Promise<string> {
-  await using server = await startServer(options, SERVER);
-  const { hostname, port } = server.addr;
+  await using server = await startTlsServer(certificate);
+  const { hostname, port } = server.tlsAddr;
   await using netcat = new Command(
     "netcat.ts",
-    ["--ca", cert, ...args(`${port}`)],
-    SERVER,
+    ["--ca", certificate.cert, ...args(`${port}`)],
+    PERMISSIONS,
   );
   assertEquals(await netcat.code(), 1);
   const start = `Cannot connect to ${hostname}:${port}: `;
@@ -344,19 +560,20 @@ async function complaint(
 
 Deno.test("netcat.ts talks TLS with a server that it trusts", async () => {
   await using certificate = await Certificate.make();
-  await using server = await startServer(certificate.options, SERVER);
+  await using server = await startTlsServer(certificate);
   await using netcat = new Command("netcat.ts", [
     ...["--tls", "--ca", certificate.cert],
-    ...["127.0.0.1", `${server.addr.port}`],
-  ], SERVER);
-  const who = (await netcat.line())!.replace("Welcome ", "");
+    ...["127.0.0.1", `${server.tlsAddr.port}`],
+  ], PERMISSIONS);
+  const name = (await netcat.line())!.replace("Welcome ", "");
   await netcat.write("the end");
   await netcat.closeStdin();
-  assertEquals(await netcat.line(), `${who}: the end`);
+  let line;
+  do line = await netcat.line(); while (line?.startsWith("-- "));
+  assertEquals(line, `${name}: the end`);
   assertEquals(await netcat.code(), 0);
 });
-
-Deno.test("netcat.ts says that a certificate has expired", async () => {
+Deno.test("netcat.ts reports an expired certificate", async () => {
   await using certificate = await Certificate.make();
   await certificate.expire();
   assertEquals(
@@ -365,7 +582,7 @@ Deno.test("netcat.ts says that a certificate has expired", async () => {
   );
 });
 
-Deno.test("netcat.ts says that a certificate is for another name", async () => {
+Deno.test("netcat.ts reports a certificate for another name", async () => {
   await using certificate = await Certificate.make();
   await certificate.renew("DNS:example.org");
   assertEquals(
@@ -374,7 +591,7 @@ Deno.test("netcat.ts says that a certificate is for another name", async () => {
   );
 });
 
-Deno.test("netcat.ts says that it does not trust a certificate", async () => {
+Deno.test("netcat.ts reports a certificate that it does not trust", async () => {
   await using certificate = await Certificate.make();
   await using other = await Certificate.make();
   assertEquals(
@@ -386,7 +603,7 @@ Deno.test("netcat.ts says that it does not trust a certificate", async () => {
   );
 });
 
-Deno.test("netcat.ts says that a server does not speak TLS", async () => {
+Deno.test("netcat.ts reports a server without TLS", async () => {
   await using server = await startServer();
   const { hostname, port } = server.addr;
   await using netcat = new Command("netcat.ts", ["--tls", hostname, `${port}`]);
@@ -413,7 +630,7 @@ for (
   });
 }
 
-Deno.test("netcat.ts says that it needs -R for a --ca", async () => {
+Deno.test("netcat.ts names the permission that --ca needs", async () => {
   await using netcat = new Command("netcat.ts", ["--tls", "--ca=README.md"]);
   assertEquals(
     await netcat.stderr(),

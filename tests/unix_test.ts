@@ -2,131 +2,254 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { linesOf, TestClient } from "./clients.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
 
-const SERVER = { permissions: ["-N", "-R", "-W"] };
+const PERMISSIONS = { permissions: ["-N", "-R", "-W"] };
 
-/** A directory that goes with its scope. */
+/** A directory that is removed with its scope, and the path of a socket in it. */
 async function temporaryDirectory() {
   const directory = await Deno.makeTempDir();
   return {
     directory,
+    path: `${directory}/chat.sock`,
     [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }),
   };
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  const entries = await Array.fromAsync(Deno.readDir(directory));
+  return entries.map(({ name }) => name);
+}
+
+/** A server on a Unix socket alone. */
+function listen(...paths: string[]): Command {
+  const args = paths.flatMap((path) => ["--unix", path]);
+  return new Command("server.ts", args, PERMISSIONS);
+}
+
+/** Checks that a server refuses a path, with a reason on one line. */
+async function assertRefused(path: string, reason: string): Promise<void> {
+  await using server = listen(path);
+  assertEquals(
+    await server.stderr(),
+    `Cannot listen on ${path}: ${reason}\n`,
+  );
+  assertEquals(await server.line(), undefined);
+  assertEquals(await server.code(), 1);
+}
+
+async function connect(path: string): Promise<void> {
+  (await Deno.connect({ transport: "unix", path })).close();
 }
 
 function test(name: string, fn: () => Promise<void>) {
   Deno.test({ name, ignore: !UNIX, fn });
 }
 
-test("server.ts has clients of a port and of a Unix socket in one room", async () => {
+const IN_USE =
+  "address already in use, choose another path or stop the other server";
+
+test("clients of a port and of a Unix socket are in one room", async () => {
   await using temporary = await temporaryDirectory();
-  const path = `${temporary.directory}/chat.sock`;
-  await using server = await startServer(["--unix", path], SERVER);
+  const { path } = temporary;
+  await using server = await startServer(["--unix", path], PERMISSIONS);
   assertEquals(await server.line(), `Listening on ${path}`);
   await using ann = await TestClient.join(server.addr);
   const conn = await Deno.connect({ transport: "unix", path });
   const bob = linesOf(conn);
-  const who = (await bob.read()).value!.replace("Welcome ", "");
-  assertMatch(who, /^unix:\d+$/);
-  assertEquals(await ann.line(), `${who} is online`);
+  const name = (await bob.read()).value!.replace("Welcome ", "");
+  assertMatch(name, /^unix:\d+$/);
+  assertEquals(await ann.line(), `${name} is online`);
   await ann.send("hello\n");
-  assertEquals((await bob.read()).value, `${ann.who}: hello`);
+  assertEquals(await ann.line(), `${ann.who}: hello`);
   await bob.cancel();
+  assertEquals(await ann.line(), `${name} is offline`);
 });
 
 test("netcat.ts talks on a Unix socket", async () => {
   await using temporary = await temporaryDirectory();
-  const path = `${temporary.directory}/chat.sock`;
-  await using server = await startServer(["--unix", path], SERVER);
+  const { path } = temporary;
+  await using server = listen(path);
   await server.line();
-  await using netcat = new Command("netcat.ts", ["--unix", path], SERVER);
-  const who = (await netcat.line())!.replace("Welcome ", "");
+  await using netcat = new Command("netcat.ts", ["--unix", path], PERMISSIONS);
+  const name = (await netcat.line())!.replace("Welcome ", "");
   await netcat.write("hello\n");
-  assertEquals(await netcat.line(), `${who}: hello`);
+  let line;
+  do line = await netcat.line(); while (line?.startsWith("-- "));
+  assertEquals(line, `${name}: hello`);
   await netcat.closeStdin();
   assertEquals(await netcat.code(), 0);
 });
 
-test("netcat.ts says that there is no socket, or nobody on it", async () => {
+test("netcat.ts reports a socket that does not exist", async () => {
   await using temporary = await temporaryDirectory();
-  const path = `${temporary.directory}/chat.sock`;
-  await using netcat = new Command("netcat.ts", ["--unix", path], SERVER);
-  assertEquals(
-    await netcat.stderr(),
-    `Cannot connect to ${path}: there is no such file\n`,
-  );
+  const { path } = temporary;
+  await using netcat = new Command("netcat.ts", ["--unix", path], PERMISSIONS);
+  const stderr = await netcat.stderr();
+  assert(stderr.startsWith(`Cannot connect to ${path}: `), stderr);
+  assertMatch(stderr, /^[^\n]+ no such file[^\n]*\n$/);
   assertEquals(await netcat.code(), 1);
 });
 
-test("the socket is for its user alone, and goes with the server", async () => {
+test("a socket has mode 600, and is removed in the end", async () => {
   await using temporary = await temporaryDirectory();
-  const path = `${temporary.directory}/chat.sock`;
-  await using server = await startServer(["--unix", path], SERVER);
+  const { directory, path } = temporary;
+  await using server = listen(path);
   await server.line();
   assertEquals((await Deno.lstat(path)).mode! & 0o777, 0o600);
   server.kill("SIGTERM");
   assertEquals(await server.code(), 0);
-  assertEquals(await Array.fromAsync(Deno.readDir(temporary.directory)), []);
+  assertEquals(await namesIn(directory), []);
+});
+
+test("a server does not remove a socket that has replaced its own", async () => {
+  await using temporary = await temporaryDirectory();
+  const { path } = temporary;
+  await using first = listen(path);
+  await first.line();
+  await Deno.remove(path);
+  await using second = listen(path);
+  assertEquals(await second.line(), `Listening on ${path}`);
+  first.kill("SIGTERM");
+  assertEquals(await first.code(), 0);
+  await connect(path);
+});
+
+test("a server ends normally if its socket has been removed", async () => {
+  await using temporary = await temporaryDirectory();
+  const { path } = temporary;
+  await using server = listen(path);
+  await server.line();
+  await Deno.remove(path);
+  server.kill("SIGTERM");
+  assertEquals(await server.stderr(), "");
+  assertEquals(await server.code(), 0);
 });
 
 test("a socket that a killed server left is replaced", async () => {
   await using temporary = await temporaryDirectory();
-  const path = `${temporary.directory}/chat.sock`;
-  const args = ["--unix", path];
-  await using killed = await startServer(args, SERVER);
+  const { path } = temporary;
+  await using killed = listen(path);
   await killed.line();
   killed.kill("SIGKILL");
   await killed.code();
   assert((await Deno.lstat(path)).isSocket);
-  await using server = await startServer(args, SERVER);
+  await using server = listen(path);
   assertEquals(await server.line(), `Listening on ${path}`);
-  (await Deno.connect({ transport: "unix", path })).close();
+  await connect(path);
 });
 
-test("a socket that somebody listens on is refused, and stays", async () => {
+test("one of several servers replaces a socket, and the others are refused", async () => {
   await using temporary = await temporaryDirectory();
-  const path = `${temporary.directory}/chat.sock`;
-  await using first = await startServer(["--unix", path], SERVER);
-  await first.line();
-  await using second = new Command("server.ts", ["--unix", path], SERVER);
-  assertEquals(
-    await second.stderr(),
-    `Cannot listen on ${path}: the address is already in use\n`,
-  );
-  assertEquals(await second.code(), 1);
-  (await Deno.connect({ transport: "unix", path })).close();
+  const { directory, path } = temporary;
+  await using killed = listen(path);
+  await killed.line();
+  killed.kill("SIGKILL");
+  await killed.code();
+  const servers = Array.from({ length: 4 }, () => listen(path));
+  const lines = await Promise.all(servers.map((server) => server.line()));
+  assertEquals(lines.filter((line) => line !== undefined), [
+    `Listening on ${path}`,
+  ]);
+  for (const [i, server] of servers.entries()) {
+    if (lines[i] === undefined) {
+      assertEquals(
+        await server.stderr(),
+        `Cannot listen on ${path}: ${IN_USE}\n`,
+      );
+      assertEquals(await server.code(), 1);
+    }
+  }
+  await connect(path);
+  assertEquals(await namesIn(directory), ["chat.sock"]);
+  for (const server of servers) await server[Symbol.asyncDispose]();
 });
 
-test("a file that is no socket is refused, and stays as it is", async () => {
+test("a socket on which a server listens is refused, and stays", async () => {
+  await using temporary = await temporaryDirectory();
+  const { path } = temporary;
+  await using first = listen(path);
+  await first.line();
+  await assertRefused(path, IN_USE);
+  await connect(path);
+});
+
+test("a file that is not a socket is refused, and stays", async () => {
   await using temporary = await temporaryDirectory();
   const path = `${temporary.directory}/precious`;
   await Deno.writeTextFile(path, "precious");
-  await using server = new Command("server.ts", ["--unix", path], SERVER);
-  assertEquals(
-    await server.stderr(),
-    `Cannot listen on ${path}: the address is already in use\n`,
+  await assertRefused(
+    path,
+    "the file exists and is not a socket, choose another path",
   );
   assertEquals(await Deno.readTextFile(path), "precious");
+  await assertRefused(
+    temporary.directory,
+    "the file exists and is not a socket, choose another path",
+  );
 });
 
-test("server.ts listens on nothing where one place of several fails", async () => {
+test("a path below a file is refused", async () => {
   await using temporary = await temporaryDirectory();
-  const path = `${temporary.directory}/chat.sock`;
-  const bad = `${temporary.directory}/missing/chat.sock`;
-  await using server = new Command(
-    "server.ts",
-    ["--unix", path, "--unix", bad],
-    SERVER,
+  const file = `${temporary.directory}/file`;
+  await Deno.writeTextFile(file, "");
+  await assertRefused(
+    `${file}/chat.sock`,
+    "a part of the path is not a directory",
   );
+});
+
+test("a path that is too long is refused, and the longest one works", async () => {
+  await using temporary = await temporaryDirectory();
+  const { directory } = temporary;
+  const longest = `${directory}/`.padEnd(
+    Deno.build.os === "linux" ? 107 : 103,
+    "x",
+  );
+  await using server = listen(longest);
+  assertEquals(await server.line(), `Listening on ${longest}`);
+  await connect(longest);
+  await using other = listen(`${longest}x`);
+  assertMatch(
+    await other.stderr(),
+    /x: the path is too long, it can have 10[37] bytes, and 8[37] of them for the directory\n$/,
+  );
+  assertEquals(await other.code(), 1);
+});
+
+test("a directory with a path that is too long is refused", async () => {
+  await using temporary = await temporaryDirectory();
+  const directory = `${temporary.directory}/`.padEnd(90, "x");
+  await Deno.mkdir(directory);
+  await using server = listen(`${directory}/s`);
+  assertMatch(await server.stderr(), /\/s: the path is too long, /);
+});
+
+test("the server opens no listener if one of them fails", async () => {
+  await using temporary = await temporaryDirectory();
+  const { directory, path } = temporary;
+  const missing = `${directory}/missing/chat.sock`;
+  await using server = listen(path, missing);
   assertEquals(
     await server.stderr(),
-    `Cannot listen on ${bad}: there is no such file\n`,
+    `Cannot listen on ${missing}: the directory does not exist, create it first\n`,
   );
   assertEquals(await server.line(), undefined);
   assertEquals(await server.code(), 1);
-  assertEquals(await Array.fromAsync(Deno.readDir(temporary.directory)), []);
+  assertEquals(await namesIn(directory), []);
 });
 
-test("server.ts says which permission a socket needs", async () => {
+test("a directory in which the user cannot create files is refused", async () => {
+  await using temporary = await temporaryDirectory();
+  const { directory, path } = temporary;
+  await Deno.chmod(directory, 0o500);
+  const isSuperuser = await Deno.mkdir(`${directory}/x`).then(
+    () => true,
+    () => false,
+  );
+  if (isSuperuser) return;
+  await assertRefused(path, "no permission to create files in the directory");
+});
+
+test("the server names the permissions that a socket needs", async () => {
   for (
     const [permissions, missing] of [
       [["-N"], "reading files is not allowed, run with -R"],
@@ -141,13 +264,4 @@ test("server.ts says which permission a socket needs", async () => {
       `Cannot listen on chat.sock: ${missing}\n`,
     );
   }
-});
-
-Deno.test("server.ts listens on each port that it is given", async () => {
-  await using server = await startServer(["--port", "0"]);
-  const second = await server.line();
-  const port = Number(/:(\d+)$/.exec(second!)![1]);
-  await using ann = await TestClient.join(server.addr);
-  await using bob = await TestClient.join({ ...server.addr, port });
-  assertEquals(await ann.line(), `${bob.who} is online`);
 });

@@ -1,0 +1,82 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/**
+ * The listeners of the server command: ports, TLS ports and Unix sockets.
+ *
+ * @module
+ */
+
+import { CommandError, explain, quote } from "../cli.ts";
+import { type Connection, formatAddress, type Lang } from "../mod.ts";
+import { TlsListener } from "./tls.ts";
+import { UnixListener } from "./unix.ts";
+
+/** An address to listen on. */
+export type Endpoint =
+  | { hostname: string; port: number; isSecure: boolean }
+  | { path: string };
+
+/** An open listener. */
+export interface Listener extends AsyncIterable<Connection> {
+  close(): void;
+  /** Replaces the certificate for new connections. */
+  renew?(certificate: Deno.TlsCertifiedKeyPem): void;
+  /** Removes the file of the socket. */
+  remove?(): Promise<void>;
+}
+
+/**
+ * Opens a listener.
+ *
+ * @returns The listener, and its address for users.
+ * @throws {CommandError} If the address cannot be listened on.
+ */
+export async function openListener(
+  endpoint: Endpoint,
+  lang: Lang,
+  certificate?: Deno.TlsCertifiedKeyPem,
+): Promise<{ listener: Listener; name: string }> {
+  try {
+    if ("path" in endpoint) {
+      const listener = await UnixListener.open(endpoint.path, lang);
+      return { listener, name: endpoint.path };
+    }
+    const listener = endpoint.isSecure
+      ? new TlsListener(endpoint, certificate!)
+      : Deno.listen(endpoint);
+    const { hostname, port } = listener.addr;
+    const suffix = endpoint.isSecure ? " (TLS)" : "";
+    return { listener, name: formatAddress(hostname, port) + suffix };
+  } catch (error) {
+    const name = "path" in endpoint
+      ? quote(endpoint.path)
+      : formatAddress(endpoint.hostname, endpoint.port);
+    const reason = explain(error, lang) + hint(error, endpoint, lang);
+    throw new CommandError(
+      {
+        en: `Cannot listen on ${name}: ${reason}`,
+        zh: `无法监听 ${name}：${reason}`,
+      }[lang],
+    );
+  }
+}
+
+/** Returns what the user can do about an error. */
+function hint(error: unknown, endpoint: Endpoint, lang: Lang): string {
+  if ("path" in endpoint) return "";
+  if (error instanceof Deno.errors.AddrInUse) {
+    const option = endpoint.isSecure ? "--tls-port" : "--port";
+    return {
+      en: `, choose another ${option} or stop the other program`,
+      zh: `，请换一个 ${option} 或停止另一个程序`,
+    }[lang];
+  }
+  if (error instanceof Deno.errors.PermissionDenied) {
+    return {
+      en: ", choose a port from 1024",
+      zh: "，请使用 1024 以上的端口",
+    }[lang];
+  }
+  if (error instanceof Deno.errors.NotCapable) return "";
+  return { en: ", see --hostname", zh: "，请检查 --hostname" }[lang];
+}
