@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Chat, type Connection } from "../mod.ts";
 import { LineClient } from "./clients.ts";
 
-/** A client on any kind of connection. */
+/** A client on a connection of any kind. */
 class ConnClient extends LineClient {
   constructor(readonly conn: Deno.Conn, readonly who: string) {
     super(conn.readable);
@@ -17,7 +17,7 @@ class ConnClient extends LineClient {
   }
 }
 
-/** Two clients talk in a chat on this listener, and one of them leaves. */
+/** Checks that two clients of a listener can talk, and that one can leave. */
 async function assertServes(
   listener: AsyncIterable<Connection> & { close(): void },
   connect: () => Promise<Deno.Conn>,
@@ -76,7 +76,7 @@ Deno.test({
   },
 });
 
-// Of nobody, for nothing but this test; valid for a hundred years.
+// A key and a certificate for this test only, valid for a hundred years.
 const key = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgCNGpe2nmjYtG+t88
 unbVYdMkNHwrstjY+GW9lTVyMZChRANCAAS2Fi9Te6NSFCjS3CI0xgOJpSOPZspb

@@ -1,23 +1,23 @@
-/** Holds docs/service.md to what can be checked of it without installing it. */
+/** Tests the unit and the image of docs/service.md without installing them. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 
 const root = new URL("..", import.meta.url);
 const document = await Deno.readTextFile(new URL("docs/service.md", root));
 
-/** The document's only block of such a kind. */
+/** Returns the only code block of a language. */
 function block(kind: string): string {
   const [, text] = document.split("```" + kind + "\n");
   assert(text, `docs/service.md shows no ${kind}`);
   return text.split("```")[0];
 }
 
-/** Has systemd look at the unit, or tells that there is none. */
+/** Runs systemd-analyze on the unit. Returns nothing where there is no systemd. */
 async function analyze(...args: string[]) {
   const directory = await Deno.makeTempDir();
   try {
     const unit = `${directory}/chat.service`;
-    // A program that there is, where the binary has not been installed.
+    // The binary is not installed here, but this program is.
     const text = block("ini").replace(
       "/usr/local/bin/chat-server",
       "/bin/true",
@@ -39,10 +39,10 @@ async function analyze(...args: string[]) {
 }
 
 const verified = await analyze("verify");
-const notRun = verified ? "" : " (not run: systemd-analyze is not here)";
+const notRun = verified ? "" : " (not run: there is no systemd-analyze)";
 
 Deno.test({
-  name: `systemd takes the unit${notRun}`,
+  name: `systemd accepts the unit${notRun}`,
   ignore: !verified,
   fn() {
     assertEquals(verified, { code: 0, output: "" });
@@ -50,7 +50,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: `systemd rates the unit's sandbox as the document says${notRun}`,
+  name: `systemd rates the sandbox of the unit at 1.0 to 1.9${notRun}`,
   ignore: !verified,
   async fn() {
     const rated = await analyze("security", "--offline=true", "--threshold=15");
@@ -59,19 +59,19 @@ Deno.test({
   },
 });
 
-Deno.test("each line of the unit is justified", () => {
+Deno.test("each line of the unit is explained", () => {
   const [, tables] = document.split("systemctl enable");
-  // Some are told of together, as `ProtectKernel…`.
-  const told = [...tables.matchAll(/`(\w+)(…?)/g)];
+  // Some are explained together, as `ProtectKernel…`.
+  const explained = [...tables.matchAll(/`(\w+)(…?)/g)];
   for (const [, name] of block("ini").matchAll(/^(\w+)=/gm)) {
-    const isTold = told.some(([, start, rest]) =>
+    const isExplained = explained.some(([, start, rest]) =>
       name === start || rest !== "" && name.startsWith(start)
     );
-    assert(isTold || name === "ExecStart", name);
+    assert(isExplained || name === "ExecStart", name);
   }
 });
 
-Deno.test("the image's files and command make a server", async () => {
+Deno.test("the files and the command of the image start a server", async () => {
   const image = block("dockerfile");
   const directory = await Deno.makeTempDir();
   try {
@@ -102,7 +102,7 @@ Deno.test("the image's files and command make a server", async () => {
   }
 });
 
-/** Copies a file into a directory; or what is in a directory, as COPY does. */
+/** Copies a file, or the files of a directory, into a directory, like COPY. */
 async function copyInto(from: URL, to: string): Promise<void> {
   await Deno.mkdir(to, { recursive: true });
   if ((await Deno.stat(from)).isFile) {
