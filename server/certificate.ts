@@ -85,8 +85,8 @@ function parseKey(text: string, path: string, lang: Lang) {
   if (/ENCRYPTED/.test(pem)) {
     throw unusable(path, {
       en: "its private key is encrypted, remove the passphrase with " +
-        "openssl pkey -in FILE -out FILE",
-      zh: "其中的私钥已加密，请用 openssl pkey -in FILE -out FILE 去除密码",
+        "openssl pkey -in OLD -out NEW",
+      zh: "其中的私钥已加密，请用 openssl pkey -in OLD -out NEW 去除密码",
     }, lang);
   }
   try {
