@@ -1,0 +1,43 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/** The most lines that are kept. */
+const MAX_LINES = 1_000;
+
+/** Commands whose text is not private. Other commands are not kept. */
+const PUBLIC =
+  /^\/(?:\/|(?:clear|help|ignore|me|names|quit|reconnect|unignore|who)\b)|^\/nick\s+\S+\s*$/i;
+
+/** Keeps the entered lines in a file that only the user can read. */
+export class HistoryFile {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /**
+   * Reads the lines of earlier runs, the newest first. Creates the file where there
+   * is none, and shortens one that is too long.
+   */
+  load(): string[] {
+    Deno.openSync(this.#path, { create: true, append: true, mode: 0o600 })
+      .close();
+    // The mode above is only for a new file.
+    if (Deno.build.os !== "windows") Deno.chmodSync(this.#path, 0o600);
+    const lines = Deno.readTextFileSync(this.#path).split("\n")
+      .filter((line) => line !== "");
+    const kept = lines.slice(-MAX_LINES);
+    if (kept.length < lines.length) {
+      Deno.writeTextFileSync(this.#path, `${kept.join("\n")}\n`);
+    }
+    return kept.reverse();
+  }
+
+  /** Adds a line, unless it is private or may be a secret. */
+  add(line: string): void {
+    if (line.trim() === "" || line.startsWith("/") && !PUBLIC.test(line)) {
+      return;
+    }
+    Deno.writeTextFileSync(this.#path, `${line}\n`, { append: true });
+  }
+}

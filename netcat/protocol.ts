@@ -1,0 +1,121 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/**
+ * The lines of a linechat server, in English and in Chinese.
+ *
+ * @module
+ */
+
+/** A line of a room. */
+export type Line =
+  | {
+    type: "message" | "action" | "private" | "sent";
+    name: string;
+    text: string;
+  }
+  | { type: "welcome" | "joined" | "left"; name: string }
+  | { type: "renamed"; name: string; newName: string }
+  /** A notice without its `-- `. */
+  | { type: "notice"; text: string }
+  /** The reason for which the server closes the connection. */
+  | { type: "refused"; text: string }
+  | { type: "other"; text: string };
+
+/** Matches a name: no spaces, and no colon at the end. */
+const NAME = "(\\S*[^\\s:])";
+const OPEN = "[(\\uff08]";
+const CLOSE = "[)\\uff09]";
+const COLON = "[:\\uff1a]";
+
+/** The words of the room, in each language. */
+const WORDS = {
+  welcome: either("Welcome", "欢迎"),
+  private: OPEN + either("private", "私聊") + CLOSE,
+  refused: either("Cannot enter", "无法进入"),
+  online: either(" is online", " 上线"),
+  offline: either(" is offline", " 下线"),
+  renamed: either(" is now known as ", " 改名为 "),
+  removed: either("You were removed", "你已被移出聊天室"),
+};
+
+/** Matches any of several texts. */
+function either(...texts: string[]): string {
+  return `(?:${texts.join("|")})`;
+}
+
+/** The forms of lines. The first form that matches decides. */
+const FORMS: [string, (...groups: string[]) => Line][] = [
+  ["-- (.*)", (text) => ({ type: "notice", text })],
+  ["\\* (\\S+)(?: (.*))?", (name, text = "") => ({
+    type: "action",
+    name,
+    text,
+  })],
+  [`${NAME} ?${WORDS.private}${COLON} ?(.*)`, (name, text) => ({
+    type: "private",
+    name,
+    text,
+  })],
+  [`${WORDS.private} ?→ ${NAME}${COLON} ?(.*)`, (name, text) => ({
+    type: "sent",
+    name,
+    text,
+  })],
+  [`${WORDS.refused}${COLON} ?(.*)`, (text) => ({ type: "refused", text })],
+  ["(\\S+?): (.*)", (name, text) => ({ type: "message", name, text })],
+  [`${WORDS.welcome} (\\S+)`, (name) => ({ type: "welcome", name })],
+  [`(\\S+)${WORDS.online}`, (name) => ({ type: "joined", name })],
+  [`(\\S+)${WORDS.offline}`, (name) => ({ type: "left", name })],
+  [`(\\S+)${WORDS.renamed}(\\S+)`, (name, newName) => ({
+    type: "renamed",
+    name,
+    newName,
+  })],
+];
+
+const PATTERNS = FORMS.map(([form, toLine]) =>
+  [new RegExp(`^${form}$`), toLine] as const
+);
+
+const REMOVED = new RegExp(`^${WORDS.removed}`);
+
+/** Parses a line of a room. */
+export function parseLine(line: string): Line {
+  for (const [pattern, toLine] of PATTERNS) {
+    const match = pattern.exec(line);
+    if (match) return toLine(...match.slice(1));
+  }
+  return { type: "other", text: line };
+}
+
+/** Whether a first line is the welcome of a linechat server. */
+export function isGreeting(line: Line): line is Line & { type: "welcome" } {
+  return line.type === "welcome" && /[:-]\d+$/.test(line.name);
+}
+
+/** Whether a notice says that an operator has removed the user from the room. */
+export function isRemoval(notice: string): boolean {
+  return REMOVED.test(notice);
+}
+
+/** The most messages that a server replays to a newcomer. */
+const MAX_HISTORY = 10_000;
+
+/** Returns the number of messages that a notice announces as history. */
+export function historyCount(notice: string): number | undefined {
+  const [, digits] =
+    /^\D*(\d+)\D.*\d{4}-\d\d-\d\d \d\d:\d\d UTC\D*$/.exec(notice) ?? [];
+  const count = Number(digits);
+  return count > 0 && count <= MAX_HISTORY ? count : undefined;
+}
+
+/** Returns the number of members that a notice announces: `2 here:`. */
+export function memberCount(notice: string): number | undefined {
+  const [, digits] = /^\D*(\d+)\D*[:\uff1a]$/.exec(notice) ?? [];
+  return digits === undefined ? undefined : Number(digits);
+}
+
+/** Returns the name in a row of the list of members: `ann (3 min)`. */
+export function listedName(notice: string): string {
+  return /^[^\s(\uff08]*/.exec(notice)![0];
+}

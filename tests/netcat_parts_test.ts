@@ -1,0 +1,146 @@
+/** Targets, the file of entered lines, and the check of a silent connection. */
+
+import { assert, assertEquals } from "@std/assert";
+import { UsageError } from "../cli.ts";
+import { HistoryFile } from "../netcat/history_file.ts";
+import { nameOf, parseTarget } from "../netcat/target.ts";
+import { Watchdog } from "../netcat/watchdog.ts";
+
+/** Parses a target, and names it. TLS is marked. */
+function target(args: string[], options = {}): string {
+  const target = parseTarget(args, { tls: false, ...options }, "en");
+  return nameOf(target) +
+    ("isSecure" in target && target.isSecure ? " TLS" : "");
+}
+
+/** Returns the message of the usage error for a target. */
+function refusal(args: string[], options = {}): string {
+  try {
+    return `Not refused: ${target(args, options)}`;
+  } catch (error) {
+    assert(error instanceof UsageError);
+    return error.message;
+  }
+}
+
+Deno.test("a target has one of several forms", () => {
+  assertEquals(target([]), "localhost:8000");
+  assertEquals(target(["chat.example"]), "chat.example:8000");
+  assertEquals(target(["chat.example", "1"]), "chat.example:1");
+  assertEquals(target(["chat.example:65535"]), "chat.example:65535");
+  assertEquals(target(["::1"]), "[::1]:8000");
+  assertEquals(target(["::1", "80"]), "[::1]:80");
+  assertEquals(target(["[::1]"]), "[::1]:8000");
+  assertEquals(target(["[::1]:80"]), "[::1]:80");
+  assertEquals(target(["linechat://a:1"]), "a:1");
+  assertEquals(target(["linechat://[::1]:80/"]), "[::1]:80");
+  assertEquals(target(["linechats://a"]), "a:8000 TLS");
+  assertEquals(target(["a"], { tls: true }), "a:8000 TLS");
+  assertEquals(target(["a"], { port: 80 }), "a:80");
+  assertEquals(target([], { unix: "/tmp/x" }), "/tmp/x");
+});
+
+Deno.test("a wrong target is refused with the right form", () => {
+  for (
+    const host of ["", "a b", "http://a", "a/b", "a@b:1", "[a]:1", "host:1:2"]
+  ) {
+    const message = refusal([host]);
+    assert(message.startsWith("Invalid host"), message);
+    assert(message.includes("HOST:PORT, [IPV6]:PORT, linechat://"), message);
+  }
+  assertEquals(
+    refusal(["8510"]),
+    "Invalid host 8510: for a port on this machine, write localhost:8510",
+  );
+  for (const port of ["", "0", "65536", "http", "0x50"]) {
+    const message = refusal([`a:${port}`]);
+    assert(message.startsWith("Invalid port"), message);
+    assert(message.endsWith("must be an integer from 1 to 65535"), message);
+  }
+  assertEquals(refusal(["a:1", "2"]), "The port is given twice: 1 and 2");
+  assertEquals(refusal(["a"], { ca: "x" }), "--ca needs --tls");
+  assertEquals(
+    refusal(["a"], { unix: "x" }),
+    "--unix takes no host, no port and no --tls",
+  );
+  assertEquals(refusal(["a", "1", "x"]), "Unknown argument x: see --help");
+});
+
+Deno.test("a history file is for its user only, and keeps no secrets", async () => {
+  const path = await Deno.makeTempFile();
+  try {
+    await Deno.chmod(path, 0o644);
+    await Deno.writeTextFile(path, "old\n");
+    const file = new HistoryFile(path);
+    assertEquals(file.load(), ["old"]);
+    if (Deno.build.os !== "windows") {
+      assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
+    }
+    for (
+      const line of [
+        "hi",
+        " ",
+        "/msg bob psst",
+        "/nick ann",
+        "/nick ann secret",
+        "/password x",
+        "/me waves",
+        "//x",
+        "/who",
+        "/whois bob",
+      ]
+    ) file.add(line);
+    assertEquals(
+      file.load(),
+      ["/who", "//x", "/me waves", "/nick ann", "hi", "old"],
+    );
+    for (let i = 0; i < 1_100; i++) file.add(`${i}`);
+    assertEquals(file.load().length, 1_000);
+    assertEquals(file.load().at(-1), "100");
+  } finally {
+    await Deno.remove(path);
+  }
+});
+
+Deno.test("a history file is made for its user only", async () => {
+  const directory = await Deno.makeTempDir();
+  try {
+    new HistoryFile(`${directory}/history`).load();
+    if (Deno.build.os === "windows") return;
+    const { mode } = await Deno.stat(`${directory}/history`);
+    assertEquals(mode! & 0o777, 0o600);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
+
+Deno.test("a silent connection is checked, and is lost without an answer", async () => {
+  const events: string[] = [];
+  const lost = Promise.withResolvers<void>();
+  using watchdog = new Watchdog(
+    () => {
+      events.push("ask");
+      // Only the first check is answered.
+      if (events.length === 1) queueMicrotask(() => watchdog.heard());
+      return true;
+    },
+    lost.resolve,
+    { quiet: 20, answer: 20 },
+  );
+  await lost.promise;
+  assertEquals(events, ["ask", "ask"]);
+});
+
+Deno.test("a connection that cannot be checked is kept", async () => {
+  const asked = Promise.withResolvers<void>();
+  let count = 0;
+  using _ = new Watchdog(
+    () => {
+      if (++count === 3) asked.resolve();
+      return false;
+    },
+    () => asked.reject(new Error("lost")),
+    { quiet: 10, answer: 1 },
+  );
+  await asked.promise;
+});
