@@ -149,7 +149,14 @@ registry.packages.set("@std/cli", {
 // real @std packages it has their sums, not those of the stand-in.
 const copy = `${temporary}/copy`;
 for (
-  const directory of ["", "server/", "std/assert/", "std/cli/", "std/streams/"]
+  const directory of [
+    "",
+    "server/",
+    "netcat/",
+    "std/assert/",
+    "std/cli/",
+    "std/streams/",
+  ]
 ) {
   await Deno.mkdir(`${copy}/${directory}`, { recursive: true });
   for await (const { isFile, name } of Deno.readDir(new URL(directory, root))) {
@@ -216,7 +223,7 @@ Deno.test("deno run -N jsr:… is the whole installation of netcat", async () =>
   ).output();
   assertEquals(
     new TextDecoder().decode(stdout),
-    `chat-netcat ${config.version}\n`,
+    `linechat-netcat ${config.version}\n`,
     new TextDecoder().decode(stderr),
   );
 });

@@ -1,13 +1,13 @@
-/** netcat.ts in a real terminal: tmux is the terminal, and tells what is on it. */
+/** Runs netcat.ts in a terminal, which is tmux. */
 
 import { assert, assertEquals } from "@std/assert";
 
-/** For what never comes to be on the screen, in milliseconds. */
+/** How long to wait for the screen to change, in milliseconds. */
 const PATIENCE = 30_000;
-/** tmux tells of no change by itself: it is asked so often, in milliseconds. */
+/** How often to look at the screen, in milliseconds. */
 const POLL = 20;
 
-/** Why there can be no terminal here, if there can be none. */
+/** A note for the names of tests that cannot run. */
 const missing = await tmuxIsMissing()
   ? " (not run: there is no tmux here)"
   : "";
@@ -22,7 +22,7 @@ async function tmuxIsMissing(): Promise<boolean> {
   }
 }
 
-/** A test that needs a terminal; its name says so where there is none. */
+/** Registers a test that needs a terminal. It is ignored where there is none. */
 export function terminalTest(name: string, fn: () => Promise<void>): void {
   Deno.test({
     name: `netcat.ts in a terminal: ${name}${missing}`,
@@ -31,16 +31,16 @@ export function terminalTest(name: string, fn: () => Promise<void>): void {
   });
 }
 
-/** How netcat.ts is run in the terminal. */
+/** Options for a run of netcat.ts in a terminal. */
 export interface TerminalOptions {
-  /** What else Deno is told. */
+  /** More flags for Deno. */
   flags?: string[];
   columns?: number;
   rows?: number;
   env?: Record<string, string>;
 }
 
-/** A terminal in which netcat.ts runs, and a shell when that has ended. */
+/** A terminal that runs netcat.ts, and then a shell. */
 export class Terminal implements AsyncDisposable {
   private constructor(readonly directory: string) {}
 
@@ -50,6 +50,7 @@ export class Terminal implements AsyncDisposable {
   ): Promise<Terminal> {
     const terminal = new Terminal(await Deno.makeTempDir());
     const script = `
+      trap : INT QUIT
       stty -a >"$0/before"
       sh -c 'echo $$ >"$0/pid"; exec "$@"' "$0" "$@"
       echo "exit code $?"
@@ -67,7 +68,7 @@ export class Terminal implements AsyncDisposable {
           "-f", "/dev/null", "new-session", "-d", "-x", `${columns}`, "-y", `${rows}`,
           "sh", "-c", script, terminal.directory, ...netcat, ...args, ";",
           "pipe-pane", `cat >'${terminal.directory}/output'`, ";",
-          // Its server is nobody's child: it has to see for itself if we are killed.
+          // The server of tmux is not a child: it looks for the end of the tests.
           "run-shell", "-b", `while kill -0 ${Deno.pid}; do sleep 1; done
             tmux -S '${terminal.directory}/socket' kill-server`,
         ],
@@ -81,7 +82,7 @@ export class Terminal implements AsyncDisposable {
     return terminal;
   }
 
-  /** Waits for the editor: what is typed earlier, the terminal may take itself. */
+  /** Waits for the editor. Before that, the terminal itself handles keys. */
   async #ready(): Promise<void> {
     const tty = await this.#tmux(["display-message", "-p", "#{pane_tty}"]);
     const isReady = await poll(async () => {
@@ -125,17 +126,35 @@ export class Terminal implements AsyncDisposable {
     await this.#tmux(["send-keys", "-l", text]);
   }
 
-  /** Pastes, as with a mouse. */
+  /** Pastes like a terminal that does not mark pastes. */
   async paste(text: string): Promise<void> {
     await this.#tmux(["load-buffer", "-", ";", "paste-buffer"], {
       stdin: text,
     });
   }
 
+  /** Pastes like a terminal that marks pastes where the program asked for it. */
+  async pasteMarked(text: string): Promise<void> {
+    await this.#tmux(["load-buffer", "-", ";", "paste-buffer", "-p"], {
+      stdin: text,
+    });
+  }
+
+  /** Returns the title of the window. */
+  async title(): Promise<string> {
+    const title = await this.#tmux(["display-message", "-p", "#{pane_title}"]);
+    return title.trimEnd();
+  }
+
+  /** Waits until the window has a title. */
+  async showsTitle(title: string): Promise<void> {
+    await poll(async () => await this.title() === title);
+    assertEquals(await this.title(), title);
+  }
+
   /**
-   * Changes the size, and waits until the editor has drawn its line for it; or it
-   * might be asked to draw for a size that is the last but one. All that it has
-   * drawn before must be in the output.
+   * Changes the size, and waits until the editor has drawn its line for it. The
+   * output must be complete before.
    */
   async resize(columns: number, rows: number): Promise<void> {
     const { length } = await this.output(() => true);
@@ -146,24 +165,24 @@ export class Terminal implements AsyncDisposable {
     );
   }
 
-  /** The rows that are not empty at the end, without the spaces at theirs. */
+  /** Returns the rows of the screen without empty rows and spaces at the end. */
   async screen(): Promise<string[]> {
     return rowsOf(await this.#tmux(["capture-pane", "-p"]));
   }
 
-  /** The same, with what has scrolled away, and with the escapes of colours. */
+  /** Returns the screen with the escape sequences of styles. */
   async styledScreen(): Promise<string> {
     return await this.#tmux(["capture-pane", "-p", "-e"]);
   }
 
-  /** The same, with the lines that have scrolled away. */
+  /** Returns the rows of the screen and the rows that have scrolled away. */
   async scrollback(): Promise<string[]> {
     const rows = rowsOf(await this.#tmux(["capture-pane", "-p", "-S", "-"]));
-    // An empty screen that is cleared is kept by tmux.
+    // tmux keeps the rows of an empty screen that is cleared.
     return rows.slice(rows.findIndex((row) => row !== ""));
   }
 
-  /** The column of the cursor, from 0, and its row. */
+  /** Returns the column of the cursor and its row, both from 0. */
   async cursor(): Promise<number[]> {
     const answer = await this.#tmux(
       ["display-message", "-p", "#{cursor_x},#{cursor_y}"],
@@ -171,25 +190,27 @@ export class Terminal implements AsyncDisposable {
     return answer.split(",").map(Number);
   }
 
-  /** Waits until the screen is as it should be, and returns it. */
-  async until(isAsExpected: (screen: string[]) => boolean): Promise<string[]> {
+  /** Waits until the screen is as expected, and returns it. */
+  async until(
+    isAsExpected: (screen: string[]) => boolean | undefined,
+  ): Promise<string[]> {
     let screen: string[] = [];
     const isSo = await poll(async () => {
       screen = await this.screen();
-      return isAsExpected(screen);
+      return isAsExpected(screen) === true;
     });
     assert(isSo, `Not ${isAsExpected}:\n${screen.join("\n")}`);
     return screen;
   }
 
-  /** Waits until the screen is just so. */
+  /** Waits until the screen has exactly these rows. */
   async shows(rows: string[]): Promise<void> {
     const expected = rows.join("\n");
     await poll(async () => (await this.screen()).join("\n") === expected);
     assertEquals(await this.screen(), rows);
   }
 
-  /** The same for the last rows, where above them there may be more. */
+  /** Waits until these are the last rows. */
   async showsLast(rows: string[]): Promise<void> {
     const expected = rows.join("\n");
     const last = async () => (await this.scrollback()).slice(-rows.length);
@@ -197,12 +218,12 @@ export class Terminal implements AsyncDisposable {
     assertEquals(await last(), rows);
   }
 
-  /** Waits until a row is just so. */
+  /** Waits until the screen has a row. */
   async showsRow(row: string): Promise<string[]> {
     return await this.until((screen) => screen.includes(row));
   }
 
-  /** All that the terminal has got; waits until it is all that is expected. */
+  /** Waits until the bytes for the terminal are as expected, and returns them. */
   async output(isAll: (output: string) => boolean): Promise<string> {
     let output = "";
     const isSo = await poll(async () => {
@@ -213,12 +234,12 @@ export class Terminal implements AsyncDisposable {
     return output;
   }
 
-  /** The netcat's process. */
+  /** Returns the process of netcat.ts. */
   async pid(): Promise<number> {
     return Number(await Deno.readTextFile(`${this.directory}/pid`));
   }
 
-  /** The most memory that the netcat has had so far, in kB. */
+  /** Returns the most memory that netcat.ts has used, in kB. */
   async peakMemory(): Promise<number> {
     const { stdout } = await new Deno.Command("grep", {
       args: ["VmHWM", `/proc/${await this.pid()}/status`],
@@ -226,7 +247,7 @@ export class Terminal implements AsyncDisposable {
     return Number(/(\d+) kB/.exec(new TextDecoder().decode(stdout))?.[1]);
   }
 
-  /** Waits until the netcat has ended, and asserts that a shell can follow. */
+  /** Waits for the exit code, and asserts that the terminal is as it was. */
   async assertEnds(code: number): Promise<void> {
     const row = `exit code ${code}`;
     const screen = await this.until((screen) => screen.at(-1) === "$");
@@ -240,7 +261,7 @@ export class Terminal implements AsyncDisposable {
     assertEquals(after, before);
     assertEquals(
       await this.#tmux(["display-message", "-p", "#{cursor_flag}"]),
-      "1\n", // It is to be seen.
+      "1\n", // The cursor is visible.
     );
     await this.type("echo $((6 * 7))");
     await this.press("Enter");
@@ -249,7 +270,11 @@ export class Terminal implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tmux(["kill-server"]);
-    await Deno.remove(this.directory, { recursive: true });
+    // The shell and `cat` may still write there.
+    await poll(() =>
+      Deno.remove(this.directory, { recursive: true })
+        .then(() => true, () => false)
+    );
   }
 }
 
@@ -257,7 +282,7 @@ function rowsOf(capture: string): string[] {
   return capture.trimEnd().split("\n").map((row) => row.trimEnd());
 }
 
-/** Asks until it is so; not so for too long, it is not. */
+/** Waits until a condition holds. Returns false when that takes too long. */
 async function poll(isSo: () => Promise<boolean>): Promise<boolean> {
   for (const deadline = Date.now() + PATIENCE; Date.now() < deadline;) {
     if (await isSo()) return true;

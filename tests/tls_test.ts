@@ -599,7 +599,7 @@ Deno.test("netcat.ts reports a certificate that it does not trust", async () => 
       certificate,
       (port) => ["--tls", "--ca", other.cert, "127.0.0.1", port],
     ),
-    "its certificate is not trusted: see --ca\n",
+    "its certificate is not trusted, see --ca\n",
   );
 });
 
@@ -609,16 +609,16 @@ Deno.test("netcat.ts reports a server without TLS", async () => {
   await using netcat = new Command("netcat.ts", ["--tls", hostname, `${port}`]);
   assertEquals(
     await netcat.stderr(),
-    `Cannot connect to ${hostname}:${port}: it does not speak TLS\n`,
+    `Cannot connect to ${hostname}:${port}: it does not use TLS\n`,
   );
 });
 
 for (
   const [what, args, says] of [
-    ["--ca without --tls", ["--ca=a"], "--ca is for --tls"],
+    ["--ca without --tls", ["--ca=a"], "--ca needs --tls"],
     ["--unix with a port", ["--unix=a", "host", "1"], "--unix takes no host"],
     ["--unix with --tls", ["--unix=a", "--tls"], "--unix takes no host"],
-    ["--unix without a path", ["--unix="], "take a file's path"],
+    ["--unix without a path", ["--unix="], "Missing value for --unix"],
   ] as const
 ) {
   Deno.test(`netcat.ts ends with 2 for ${what}`, async () => {

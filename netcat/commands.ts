@@ -1,0 +1,50 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+import type { Room } from "./room.ts";
+import type { Texts } from "./texts.ts";
+
+/** The parts of the client that the local commands use. */
+export interface CommandContext {
+  readonly room: Room;
+  readonly texts: Texts;
+  note(text: string): void;
+  clear(): void;
+  reconnect(): void;
+}
+
+/** The commands that the server does not see. */
+const COMMANDS: Record<
+  string,
+  (context: CommandContext, name: string) => void
+> = {
+  "/clear": (context) => context.clear(),
+
+  "/ignore"({ room, texts, note }, name) {
+    if (name !== "") {
+      room.ignored.add(name);
+      return note(texts.ignoring(name));
+    }
+    const names = [...room.ignored].sort().join(", ");
+    note(names === "" ? texts.ignoringNobody : texts.ignored(names));
+  },
+
+  "/names"({ room: { members }, texts, note }) {
+    note(texts.here(members.length, members.join(", ")));
+  },
+
+  "/reconnect": (context) => context.reconnect(),
+
+  "/unignore"({ room, texts, note }, name) {
+    if (name === "") return note(texts.usage("/unignore NAME"));
+    room.ignored.delete(name);
+    note(texts.notIgnoring(name));
+  },
+};
+
+/** Runs a local command. Returns whether the line is one. */
+export function runCommand(line: string, context: CommandContext): boolean {
+  const [, command, name] = /^(\/\w+)\s*(.*?)\s*$/.exec(line) ?? [];
+  const run = COMMANDS[command?.toLowerCase()];
+  run?.(context, name);
+  return run !== undefined;
+}

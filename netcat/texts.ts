@@ -1,0 +1,90 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+import type { Lang } from "../mod.ts";
+
+/** The texts that the client shows in a terminal. */
+export interface Texts {
+  hint: string;
+  connectedAgain(address: string): string;
+  lost(address: string, reason: string): string;
+  closed: string;
+  silent: string;
+  speaksTls: string;
+  attempt(number: number, reason: string, seconds: number): string;
+  connecting(address: string): string;
+  notConnected: string;
+  notConfirmed(line: string): string;
+  missed(count: number): string;
+  paste(lines: number): string;
+  help: string;
+  here(count: number, names: string): string;
+  ignoring(name: string): string;
+  notIgnoring(name: string): string;
+  ignored(names: string): string;
+  ignoringNobody: string;
+  usage(text: string): string;
+  more(count: number): string;
+}
+
+export const TEXTS: Record<Lang, Texts> = {
+  en: {
+    hint: "Tab completes names and commands, Ctrl-D leaves",
+    connectedAgain: (address) => `Connected to ${address} again`,
+    lost: (address, reason) => `Lost the connection to ${address}: ${reason}`,
+    closed: "the server closed it",
+    silent: "the server does not answer",
+    speaksTls: "the server uses TLS, see --tls",
+    attempt: (number, reason, seconds) =>
+      `Not connected: ${reason}. Attempt ${number} in ${seconds} s`,
+    connecting: (address) => `Connecting to ${address}`,
+    notConnected: "Not connected; line not sent. Press ↑ to recall it.",
+    notConfirmed: (line) =>
+      `The server did not confirm this line; press ↑ to recall it: ${line}`,
+    missed: (count) =>
+      count === 1
+        ? "1 message while you were disconnected"
+        : `${count} messages while you were disconnected`,
+    paste: (lines) => `Paste ${lines} lines? (s)end, (e)dit or (d)iscard`,
+    help: `Commands of this program:
+/names          list who is here
+/ignore [NAME]  hide a member's messages
+/unignore NAME  show them again
+/clear          clear the screen
+/reconnect      connect again`,
+    here: (count, names) => `${count} here: ${names}`,
+    ignoring: (name) => `Messages of ${name} are hidden`,
+    notIgnoring: (name) => `Messages of ${name} are shown`,
+    ignored: (names) => `Hidden members: ${names}`,
+    ignoringNobody: "No members are hidden",
+    usage: (text) => `Usage: ${text}`,
+    more: (count) => `… and ${count} more lines`,
+  },
+  zh: {
+    hint: "按 Tab 补全名字和命令，按 Ctrl-D 离开",
+    connectedAgain: (address) => `已重新连接到 ${address}`,
+    lost: (address, reason) => `与 ${address} 的连接已断开：${reason}`,
+    closed: "服务器关闭了连接",
+    silent: "服务器没有响应",
+    speaksTls: "服务器使用 TLS，请参阅 --tls",
+    attempt: (number, reason, seconds) =>
+      `未连接：${reason}。${seconds} 秒后进行第 ${number} 次尝试`,
+    connecting: (address) => `正在连接 ${address}`,
+    notConnected: "未连接，这一行没有发送。按 ↑ 可找回",
+    notConfirmed: (line) => `服务器没有确认这一行，按 ↑ 可找回：${line}`,
+    missed: (count) => `断线期间的 ${count} 条消息`,
+    paste: (lines) => `要粘贴 ${lines} 行吗？s 发送，e 编辑，d 放弃`,
+    help: `本程序的命令：
+/names          列出在线成员
+/ignore [名字]  隐藏某人的消息
+/unignore 名字  重新显示其消息
+/clear          清屏
+/reconnect      重新连接`,
+    here: (count, names) => `这里有 ${count} 人：${names}`,
+    ignoring: (name) => `已隐藏 ${name} 的消息`,
+    notIgnoring: (name) => `已恢复显示 ${name} 的消息`,
+    ignored: (names) => `被隐藏的人：${names}`,
+    ignoringNobody: "没有隐藏任何人",
+    usage: (text) => `用法：${text}`,
+    more: (count) => `……还有 ${count} 行`,
+  },
+};
