@@ -222,7 +222,7 @@ export class Room {
 
   /** Takes a notice that may be an answer. Returns whether it is hidden. */
   #takeNotice(text: string): boolean {
-    if (isRemoval(text)) this.refusal = `-- ${text}`;
+    if (isRemoval(text)) this.refusal = text;
     if (this.#listLeft > 0) {
       this.#list.push(listedName(text));
       if (--this.#listLeft === 0) this.#setMembers(this.#list);

@@ -10,6 +10,8 @@
  * All of it is there in the end, or nothing has changed.
  */
 
+import { manualFiles } from "./manual.ts";
+
 /** All that `deno compile --target` takes. */
 export const TARGETS = [
   "x86_64-unknown-linux-gnu",
@@ -67,6 +69,9 @@ export async function compile(
           `Cannot compile ${script}${where}: ${explain(failure)}`,
         );
       }
+    }
+    for (const [name, text] of manualFiles()) {
+      await Deno.writeTextFile(`${unfinished}/${name}`, text);
     }
     await Deno.writeTextFile(
       `${unfinished}/SHA256SUMS`,

@@ -234,7 +234,7 @@ Deno.test("a refused entry and a removal have their reason", () => {
   assertEquals(room.refusal, "Cannot enter: the room is full");
   const { room: other, receive: receiveOther } = openRoom();
   receiveOther("-- You were removed: spam");
-  assertEquals(other.refusal, "-- You were removed: spam");
+  assertEquals(other.refusal, "You were removed: spam");
   // A member cannot say so.
   const { room: third, receive: receiveThird } = openRoom();
   receiveThird("bob: -- You were removed", "bob: Cannot enter: x");
