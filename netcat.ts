@@ -19,12 +19,20 @@
  * @module
  */
 
-import { CommandError, invalid, parseOptions, run, UsageError } from "./cli.ts";
+import {
+  CommandError,
+  explain,
+  invalid,
+  parseOptions,
+  run,
+  UsageError,
+} from "./cli.ts";
 import config from "./deno.json" with { type: "json" };
 import type { Lang } from "./mod.ts";
 import { connect, explainConnection } from "./netcat/connect.ts";
 import { copy } from "./netcat/copy.ts";
 import { helpText } from "./netcat/help.ts";
+import { HistoryFile } from "./netcat/history_file.ts";
 import { OPTIONS } from "./netcat/options.ts";
 import { nameOf, parseTarget } from "./netcat/target.ts";
 
@@ -54,6 +62,9 @@ async function main(args: string[], lang: Lang): Promise<number> {
   }
   const { name, reconnect, bell, history } = values;
   checkName(name, lang);
+  const historyFile = history === undefined
+    ? undefined
+    : openHistory(history, lang);
   const address = nameOf(target);
   const conn = await connect(target, lang).catch((error) => {
     const reason = explainConnection(error, lang);
@@ -65,9 +76,8 @@ async function main(args: string[], lang: Lang): Promise<number> {
     );
   });
   if (!isTerminal) return await copy(conn, { address, name, lang });
-  // Loaded only for a terminal: piped use starts faster without it.
+  // Piped use starts faster without the terminal's modules.
   const { talk } = await import("./netcat/session.ts");
-  const { HistoryFile } = await import("./netcat/history_file.ts");
   return await talk(conn, {
     target,
     address,
@@ -75,9 +85,24 @@ async function main(args: string[], lang: Lang): Promise<number> {
     reconnect,
     bell,
     withTime: !values["no-time"],
-    historyFile: history === undefined ? undefined : new HistoryFile(history),
+    historyFile,
     lang,
   });
+}
+
+/** Opens the file of entered lines. */
+function openHistory(path: string, lang: Lang): HistoryFile {
+  try {
+    return new HistoryFile(path);
+  } catch (error) {
+    const reason = explain(error, lang);
+    throw new CommandError(
+      {
+        en: `Cannot open ${path}: ${reason}`,
+        zh: `无法打开 ${path}：${reason}`,
+      }[lang],
+    );
+  }
 }
 
 /** Refuses a name that would make another line than `/nick NAME` of it. */

@@ -1,10 +1,13 @@
 // Copyright 2026 the linechat authors. MIT license.
 
+import { explain } from "../cli.ts";
 import { type Lang, printable } from "../mod.ts";
+import { Attention, type Bell } from "./attention.ts";
 import { runCommand } from "./commands.ts";
 import { commonStart, complete } from "./complete.ts";
 import { Formatter } from "./format.ts";
 import type { HistoryFile } from "./history_file.ts";
+import { Paste, pasteAnswer } from "./paste.ts";
 import { type Item, Room } from "./room.ts";
 import { Screen } from "./screen.ts";
 import { bold, dim } from "./style.ts";
@@ -18,17 +21,12 @@ const MAX_HELD = 256 * 1024;
 const PROMPT_DELAY = 200;
 /** How long the server may take to close after Ctrl-D, in milliseconds. */
 const LEAVE_TIMEOUT = 2_000;
-/** The least time between two bells, in milliseconds. */
-const BELL_INTERVAL = 1_000;
 /** The most unanswered lines that are shown. */
 const MAX_PENDING = 5;
-/** The most lines of a paste that are sent without a question. */
-const MAX_PASTE = 5;
-/** Stands for a line end in a paste that is edited. */
-const LINE_END = "↵";
 
 /** Matches the command that makes the server close the connection. */
 const QUIT = /^\/quit(?:\s|$)/i;
+/** Matches the command that lists the commands. */
 const HELP = /^\/help\s*$/i;
 
 /** A connection, as the client uses it. */
@@ -38,13 +36,18 @@ export interface Peer {
   end(): void;
 }
 
+/** Options of the client in a terminal. */
 export interface ClientOptions {
   /** The server's name for the title of the window. */
   address: string;
+  /** The name to set on connecting. */
   name?: string;
+  /** Whether to show the time before each line. */
   withTime: boolean;
-  bell: "mention" | "all" | "never";
+  bell: Bell;
+  /** The file that keeps the entered lines. */
   historyFile?: HistoryFile;
+  /** The language of the client's own texts. */
   lang: Lang;
 }
 
@@ -64,6 +67,9 @@ export class Client {
   readonly #tty = new Tty();
   readonly #screen: Screen;
   readonly #formatter: Formatter;
+  readonly #attention: Attention;
+  /** The file that keeps the entered lines, unless writing it has failed. */
+  #historyFile?: HistoryFile;
   #peer?: Peer;
   /** The beginning of a line that has not ended. */
   #held = "";
@@ -76,39 +82,37 @@ export class Client {
   #status = "";
   /** The words to choose from at the second Tab key. */
   #choices = "";
-  /** A paste of many lines that the user is asked about. */
-  #paste?: string[];
+  /** A paste that the user is asked about. */
+  #paste?: Paste;
+  /** Whether the typed line is a paste of several lines. */
+  #isEditingPaste = false;
   #hasHinted = false;
-  #unread = 0;
-  #hasFocus = false;
-  #lastBell = -Infinity;
   #isExiting = false;
 
   constructor(options: ClientOptions) {
     this.#options = options;
-    const { name, withTime, historyFile, lang } = options;
+    const { address, name, withTime, bell, historyFile, lang } = options;
     this.texts = TEXTS[lang];
+    this.#historyFile = historyFile;
     this.room = new Room((line) => this.#peer?.send(line), name);
     this.#formatter = new Formatter(withTime, lang, this.room.colours);
     this.#screen = new Screen(this.#tty, {
       enter: (line) => this.#enter(line),
       leave: () => this.#leave(),
-    }, historyFile?.load());
+    }, historyFile?.lines);
     this.#tty.open({
       paste: (text) => this.#takePaste(text),
       tab: () => this.#complete(),
-      key: () => this.#read(),
-      focus: (hasFocus) => {
-        this.#hasFocus = hasFocus;
-        if (hasFocus) this.#read();
-      },
+      key: () => this.#takeKey(),
+      focus: (hasFocus) => this.#attention.focus(hasFocus),
       exit: (code) => this.#exit(code),
       resume: () => {
-        this.#setTitle();
+        this.#attention.restoreTitle();
         this.#screen.redraw();
       },
     });
-    this.#setTitle();
+    this.#attention = new Attention(this.#tty, address, bell);
+    this.#attention.showTitle();
   }
 
   /** Begins a connection. */
@@ -144,6 +148,7 @@ export class Client {
     const rows = this.#rows.join("");
     this.#rows = undefined;
     if (rows !== "") this.#draw(rows);
+    this.#attention.showTitle();
     if (this.#held !== "" && !this.room.isChat) {
       this.#heldTimer = setTimeout(() => this.#showHeld(), PROMPT_DELAY);
     }
@@ -190,8 +195,8 @@ export class Client {
   }
 
   #enter(line: string): void {
-    const lines = this.#paste ? line.split(LINE_END) : [line];
-    this.#paste = undefined;
+    const lines = this.#isEditingPaste ? Paste.linesOf(line) : [line];
+    this.#isEditingPaste = false;
     for (const line of lines) this.#enterLine(line);
     this.#draw();
   }
@@ -200,21 +205,29 @@ export class Client {
     const { room } = this;
     if (room.isChat && line.trim() === "") return;
     // The answer to a prompt may be a password.
-    if (this.#held === "") this.#options.historyFile?.add(line);
+    if (this.#held === "") this.#keep(line);
     if (room.isChat && runCommand(line, this.#commandContext)) return;
     if (!this.#peer) return this.#enterWithoutPeer(line);
     if (room.isChat) {
       this.hasLeft = QUIT.test(line);
       room.outbox.add(line);
-    } else {
-      this.#held = "";
-      this.#isContinued = true;
-    }
+    } else this.#held = "";
     this.#peer.send(line);
     if (room.isChat && HELP.test(line)) {
       const showHelp = () => this.note(this.texts.help);
       // The answer to this request comes behind the server's own help.
       if (!room.ping(showHelp)) showHelp();
+    }
+  }
+
+  /** Adds a line to the file of entered lines. */
+  #keep(line: string): void {
+    try {
+      this.#historyFile?.add(line);
+    } catch (error) {
+      this.#historyFile = undefined;
+      const reason = explain(error, this.#options.lang);
+      this.note(this.texts.historyFailed(reason));
     }
   }
 
@@ -236,37 +249,26 @@ export class Client {
 
   /** Inserts a paste. Asks first where it has many lines. */
   #takePaste(text: string): void {
-    const lines = printable(text.replaceAll(/\r\n?/g, "\n")).split("\n");
-    const last = lines.at(-1) === "" ? lines.pop() : undefined;
-    if (lines.length === 1) return this.#screen.insert(lines[0]);
-    if (lines.length <= MAX_PASTE) {
-      if (last !== undefined) lines.push(last);
-      return this.#screen.insert(lines.join("\n"));
-    }
-    this.#paste = lines;
-    this.#tty.onKeys = (keys) => this.#answerPaste(keys);
+    const paste = new Paste(text);
+    if (!paste.isLong) return this.#screen.insert(paste.typed);
+    this.#paste = paste;
+    this.#tty.onKeys = (keys) => this.#answerPaste(paste, keys);
     this.#draw();
   }
 
-  /**
-   * Takes the key that answers the question about a paste: a letter, or Escape.
-   * Returns the keys behind it.
-   */
-  #answerPaste(keys: string): string {
-    // deno-lint-ignore no-control-regex
-    const match = /^\x1b$|^[^\x1b]*?[sed]/i.exec(keys);
-    if (match === null) return "";
-    const lines = this.#paste!;
-    const answer = match[0].at(-1)!.toLowerCase();
+  /** Takes the answer to the question about a paste. Returns the other keys. */
+  #answerPaste(paste: Paste, keys: string): string {
+    const { answer, rest } = pasteAnswer(keys) ?? { rest: "" };
+    if (answer === undefined) return rest;
     this.#tty.onKeys = undefined;
-    if (answer === "e") {
-      this.#screen.insert(lines.join(LINE_END));
-    } else {
-      this.#paste = undefined;
-      if (answer === "s") this.#screen.insert(`${lines.join("\n")}\n`);
-    }
+    this.#paste = undefined;
     this.#draw();
-    return keys.slice(match[0].length);
+    if (answer === "s") this.#screen.insert(paste.entered);
+    if (answer === "e") {
+      this.#isEditingPaste = true;
+      this.#screen.insert(paste.editable);
+    }
+    return rest;
   }
 
   /** Completes the word before the cursor, or shows the choices. */
@@ -279,31 +281,19 @@ export class Client {
     const { length, choices } = complete(typed, others);
     const word = typed.slice(typed.length - length);
     const start = commonStart(choices);
-    if (start.length > word.length) {
-      this.#screen.insert(start.slice(word.length));
-    } else if (choices.length > 1) {
+    if (start.length > word.length) this.#screen.replace(word, start);
+    else if (choices.length > 1) {
       this.#choices = choices.map((choice) => choice.trim().replace(/:$/, ""))
         .join("  ");
       this.#draw();
     }
   }
 
-  /** Notes that the user looks at the screen. */
-  #read(): void {
-    if (this.#choices !== "") {
-      this.#choices = "";
-      this.#draw();
-    }
-    if (this.#unread === 0) return;
-    this.#unread = 0;
-    this.#setTitle();
-  }
-
-  #setTitle(): void {
-    const count = this.#unread > 0 ? `(${this.#unread}) ` : "";
-    this.#tty.setTitle(
-      printable(`${count}linechat ${this.#options.address}`),
-    );
+  #takeKey(): void {
+    this.#attention.read();
+    if (this.#choices === "") return;
+    this.#choices = "";
+    this.#draw();
   }
 
   /** Takes a line of the server, and adds the rows to show. */
@@ -326,28 +316,9 @@ export class Client {
   #takeItem(item: Item): void {
     const { columns } = this.#screen;
     const { ownName } = this.room;
-    this.#notify(item);
+    this.#attention.take(item);
     if (item.missed !== undefined) this.note(this.texts.missed(item.missed));
     this.#rows!.push(this.#formatter.item(item, ownName, new Date(), columns));
-  }
-
-  /** Rings the bell and counts unread messages. */
-  #notify({ line, isOwn, isMention, isReplayed }: Item): void {
-    const isMessage = line.type === "message" || line.type === "action" ||
-      line.type === "private";
-    if (!isMessage || isOwn || isReplayed) return;
-    const { bell } = this.#options;
-    if (bell === "all" || bell === "mention" && isMention) this.#ring();
-    if (this.#hasFocus) return;
-    this.#unread++;
-    this.#setTitle();
-  }
-
-  #ring(): void {
-    const now = Date.now();
-    if (now - this.#lastBell < BELL_INTERVAL) return;
-    this.#lastBell = now;
-    this.#tty.bell();
   }
 
   /** Shows the beginning of a line as a prompt, or as a line where it is long. */
@@ -379,7 +350,7 @@ export class Client {
     }
     if (this.#status !== "") rows.push(`== ${this.#status}`);
     if (this.#choices !== "") rows.push(this.#choices);
-    if (this.#tty.onKeys) rows.push(this.texts.paste(this.#paste!.length));
+    if (this.#paste) rows.push(this.texts.paste(this.#paste.lines.length));
     const { columns } = this.#screen;
     return rows.map((row) => cut(row.replaceAll("\t", " "), columns - 1));
   }

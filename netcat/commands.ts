@@ -20,26 +20,29 @@ const COMMANDS: Record<
   "/clear": (context) => context.clear(),
 
   "/ignore"({ room, texts, note }, name) {
-    if (name !== "") {
-      room.ignored.add(name);
-      return note(texts.ignoring(name));
-    }
-    const names = [...room.ignored].sort().join(", ");
-    note(names === "" ? texts.ignoringNobody : texts.ignored(names));
+    if (name === "") return note(texts.ignored([...room.ignored].sort()));
+    room.ignored.add(memberName(room, name));
+    note(texts.ignoring(name));
   },
 
   "/names"({ room: { members }, texts, note }) {
-    note(texts.here(members.length, members.join(", ")));
+    note(texts.here(members));
   },
 
   "/reconnect": (context) => context.reconnect(),
 
   "/unignore"({ room, texts, note }, name) {
-    if (name === "") return note(texts.usage("/unignore NAME"));
-    room.ignored.delete(name);
+    if (name === "") return note(texts.ignored([...room.ignored].sort()));
+    room.ignored.delete(memberName(room, name));
     note(texts.notIgnoring(name));
   },
 };
+
+/** Returns the name as the member writes it. */
+function memberName(room: Room, name: string): string {
+  const lower = name.toLowerCase();
+  return room.members.find((member) => member.toLowerCase() === lower) ?? name;
+}
 
 /** Runs a local command. Returns whether the line is one. */
 export function runCommand(line: string, context: CommandContext): boolean {

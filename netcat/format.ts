@@ -5,34 +5,31 @@ import { type Item, mentionsOf } from "./room.ts";
 import { bold, colour, dim, reverse, underline } from "./style.ts";
 import { wrap } from "./width.ts";
 
-/** The columns of the time, with the space behind it. */
-const TIME_COLUMNS = 6;
-
 /** The indent of the rows after the first. */
 const INDENT = 2;
 
 /** Formats lines of a room for a terminal. */
 export class Formatter {
   readonly #withTime: boolean;
-  readonly #lang: string;
+  readonly #date: Intl.DateTimeFormat;
   readonly #colours: Colours;
-  /** The day of the last line, to show a line when it changes. */
+  /** The date of the last line. */
   #day?: string;
 
   constructor(withTime: boolean, lang: string, colours: Colours) {
     this.#withTime = withTime;
-    this.#lang = lang;
+    this.#date = new Intl.DateTimeFormat(lang, { dateStyle: "full" });
     this.#colours = colours;
   }
 
   /** Formats a line of the server that came at a time. */
   item(item: Item, ownName: string, time: Date, columns: number): string {
-    if (item.isReplayed) {
-      return this.#rows("│ ", dim(this.#dress(item, ownName)), columns);
-    }
-    const date = this.#dateLine(time);
-    const clock = time.toTimeString().slice(0, 5);
-    return date + this.#rows(`${clock} `, this.#dress(item, ownName), columns);
+    const text = this.#dress(item, ownName);
+    // The time of a replayed line is not known.
+    if (item.isReplayed) return this.#rows("│ ", dim(text), columns);
+    const start = this.#withTime ? time.toTimeString().slice(0, 5) + " " : "";
+    return this.#dateLine(time, columns) +
+      this.#rows(start, text, columns);
   }
 
   /** Formats a line of the client, which has no time. */
@@ -40,20 +37,17 @@ export class Formatter {
     return this.#rows("", dim(`== ${text}`), columns);
   }
 
-  /** Returns a line with the date where a new day began since the last line. */
-  #dateLine(time: Date): string {
-    const day = time.toLocaleDateString(this.#lang, { dateStyle: "full" });
-    const isNew = this.#day !== undefined && this.#day !== day;
-    this.#day = day;
-    return isNew ? `${dim(`== ${day}`)}\n` : "";
+  /** Returns a line with the date where a day has begun since the last line. */
+  #dateLine(time: Date, columns: number): string {
+    const lastDay = this.#day;
+    this.#day = this.#date.format(time);
+    const isNew = lastDay !== undefined && lastDay !== this.#day;
+    return isNew ? this.note(this.#day, columns) : "";
   }
 
-  #rows(start: string, text: string, columns: number): string {
-    const margin = this.#withTime
-      ? start.padStart(TIME_COLUMNS)
-      : start.includes(":")
-      ? ""
-      : start;
+  /** Wraps a text behind a margin that is as wide as the time. */
+  #rows(margin: string, text: string, columns: number): string {
+    if (this.#withTime) margin = margin.padStart("00:00 ".length);
     const indent = Math.min(margin.length + INDENT, columns >> 2);
     return `${wrap((margin && dim(margin)) + text, columns, indent)}\n`;
   }

@@ -10,16 +10,25 @@ const PUBLIC =
 /** Keeps the entered lines in a file that only the user can read. */
 export class HistoryFile {
   readonly #path: string;
+  /** The lines of earlier runs, the newest first. */
+  readonly lines: string[];
 
+  /** Opens the file, or creates it. */
   constructor(path: string) {
     this.#path = path;
+    this.lines = this.#load();
   }
 
-  /**
-   * Reads the lines of earlier runs, the newest first. Creates the file where there
-   * is none, and shortens one that is too long.
-   */
-  load(): string[] {
+  /** Adds a line, unless it is private or may be a secret. */
+  add(line: string): void {
+    if (line.trim() === "" || line.startsWith("/") && !PUBLIC.test(line)) {
+      return;
+    }
+    Deno.writeTextFileSync(this.#path, `${line}\n`, { append: true });
+  }
+
+  /** Reads the lines of earlier runs, and removes surplus lines from the file. */
+  #load(): string[] {
     Deno.openSync(this.#path, { create: true, append: true, mode: 0o600 })
       .close();
     // The mode above is only for a new file.
@@ -31,13 +40,5 @@ export class HistoryFile {
       Deno.writeTextFileSync(this.#path, `${kept.join("\n")}\n`);
     }
     return kept.reverse();
-  }
-
-  /** Adds a line, unless it is private or may be a secret. */
-  add(line: string): void {
-    if (line.trim() === "" || line.startsWith("/") && !PUBLIC.test(line)) {
-      return;
-    }
-    Deno.writeTextFileSync(this.#path, `${line}\n`, { append: true });
   }
 }

@@ -5,15 +5,19 @@ import { type Line, memberCount } from "./protocol.ts";
 /** A line that was sent, and that the server has not answered. */
 interface Entry {
   text: string;
-  /** The client sent it by itself. The user sees neither the line nor the answer. */
+  /** Whether the user entered it, and not the client by itself. */
+  isEntered: boolean;
+  /** Whether the user does not see the answer. */
   isHidden: boolean;
-  onAnswer?: (notice: string) => void;
+  /** Whether a notice may be the answer. */
+  accepts(notice: string): boolean;
+  onAnswer(notice: string): void;
 }
 
 /** The answers that are expected to requests that the client sends by itself. */
-const HIDDEN_ANSWERS: Record<string, (notice: string) => boolean> = {
-  "/ping": (notice) => /^pong\b/i.test(notice),
-  "/who": (notice) => memberCount(notice) !== undefined,
+const HIDDEN_ANSWERS = {
+  "/ping": (notice: string) => /^pong\b/i.test(notice),
+  "/who": (notice: string) => memberCount(notice) !== undefined,
 };
 
 /**
@@ -24,21 +28,42 @@ export class Outbox {
   #entries: Entry[] = [];
 
   /** Adds a line that the user entered. */
-  add(text: string, onAnswer?: Entry["onAnswer"]): void {
-    this.#entries.push({ text, isHidden: false, onAnswer });
+  add(text: string): void {
+    this.#entries.push({
+      text,
+      isEntered: true,
+      isHidden: false,
+      accepts: () => true,
+      onAnswer: () => {},
+    });
+  }
+
+  /** Adds a line that the client sent by itself. The user sees the answer. */
+  addOwn(
+    text: string,
+    accepts: Entry["accepts"],
+    onAnswer: Entry["onAnswer"],
+  ): void {
+    const [isEntered, isHidden] = [false, false];
+    this.#entries.push({ text, isEntered, isHidden, accepts, onAnswer });
   }
 
   /** Adds a request that the user does not see. */
   addHidden(
-    request: keyof typeof HIDDEN_ANSWERS,
+    text: keyof typeof HIDDEN_ANSWERS,
     onAnswer: Entry["onAnswer"] = () => {},
   ): void {
-    this.#entries.push({ text: request, isHidden: true, onAnswer });
+    const accepts = (notice: string) =>
+      HIDDEN_ANSWERS[text](notice) ||
+      // The answer of a server that does not know the command.
+      notice.includes(text) && !notice.startsWith(text);
+    const [isEntered, isHidden] = [false, true];
+    this.#entries.push({ text, isEntered, isHidden, accepts, onAnswer });
   }
 
   /** The lines of the user that have no answer yet. */
   get lines(): string[] {
-    return this.#entries.filter(({ isHidden }) => !isHidden)
+    return this.#entries.filter(({ isEntered }) => isEntered)
       .map(({ text }) => text);
   }
 
@@ -86,20 +111,15 @@ export class Outbox {
   }
 
   /**
-   * Takes a notice as the answer to the first line. Returns whether it answers a
-   * hidden request, so that the user does not see it.
+   * Takes a notice as the answer to the first line that accepts it. Returns whether
+   * that is a hidden request, so that the user does not see the notice.
    */
   noticed(notice: string): boolean {
-    const [first] = this.#entries;
-    if (first === undefined) return false;
-    const { text, isHidden, onAnswer } = first;
-    if (isHidden) {
-      // A server without this command answers with its name: "Unknown command".
-      const isUnknown = notice.includes(text) && !notice.startsWith(text);
-      if (!isUnknown && !HIDDEN_ANSWERS[text](notice)) return false;
-    }
-    this.#entries.shift();
-    onAnswer?.(notice);
+    const index = this.#entries.findIndex(({ accepts }) => accepts(notice));
+    if (index < 0) return false;
+    const { isHidden, onAnswer } = this.#entries[index];
+    this.#entries.splice(0, index + 1);
+    onAnswer(notice);
     return isHidden;
   }
 }

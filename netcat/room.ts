@@ -296,7 +296,11 @@ export class Room {
     if (name === undefined) return;
     this.#nameRefusal = undefined;
     this.#send(`/nick ${name}`);
-    this.outbox.add(`/nick ${name}`, (notice) => this.#nameRefusal = notice);
+    this.outbox.addOwn(
+      `/nick ${name}`,
+      (notice) => notice.includes(name),
+      (notice) => this.#nameRefusal = notice,
+    );
   }
 
   /** Takes the chosen name when the member leaves that had it, or one like it. */

@@ -106,11 +106,10 @@ export class Screen {
     if (!this.#isClosed) this.#editor.write(text);
   }
 
-  /** Replaces the typed line. */
-  replace(text: string): void {
-    this.#editor.write(null, { ctrl: true, name: "e" });
-    this.#editor.write(null, { ctrl: true, name: "u" });
-    this.#editor.write(text);
+  /** Replaces the text before the cursor by another one. */
+  replace(text: string, replacement: string): void {
+    for (const _ of text) this.#editor.write(null, { name: "backspace" });
+    this.#editor.write(replacement);
   }
 
   /** Resolves when all is written to the terminal. */

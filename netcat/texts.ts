@@ -17,12 +17,11 @@ export interface Texts {
   missed(count: number): string;
   paste(lines: number): string;
   help: string;
-  here(count: number, names: string): string;
+  here(names: string[]): string;
   ignoring(name: string): string;
   notIgnoring(name: string): string;
-  ignored(names: string): string;
-  ignoringNobody: string;
-  usage(text: string): string;
+  ignored(names: string[]): string;
+  historyFailed(reason: string): string;
   more(count: number): string;
 }
 
@@ -51,12 +50,14 @@ export const TEXTS: Record<Lang, Texts> = {
 /unignore NAME  show them again
 /clear          clear the screen
 /reconnect      connect again`,
-    here: (count, names) => `${count} here: ${names}`,
+    here: (names) => `${names.length} here: ${names.join(", ")}`,
     ignoring: (name) => `Messages of ${name} are hidden`,
     notIgnoring: (name) => `Messages of ${name} are shown`,
-    ignored: (names) => `Hidden members: ${names}`,
-    ignoringNobody: "No members are hidden",
-    usage: (text) => `Usage: ${text}`,
+    ignored: (names) =>
+      names.length === 0
+        ? "No members are hidden"
+        : `Hidden members: ${names.join(", ")}`,
+    historyFailed: (reason) => `Cannot keep entered lines: ${reason}`,
     more: (count) => `… and ${count} more lines`,
   },
   zh: {
@@ -79,12 +80,12 @@ export const TEXTS: Record<Lang, Texts> = {
 /unignore 名字  重新显示其消息
 /clear          清屏
 /reconnect      重新连接`,
-    here: (count, names) => `这里有 ${count} 人：${names}`,
+    here: (names) => `${names.length} 人在线：${names.join("、")}`,
     ignoring: (name) => `已隐藏 ${name} 的消息`,
     notIgnoring: (name) => `已恢复显示 ${name} 的消息`,
-    ignored: (names) => `被隐藏的人：${names}`,
-    ignoringNobody: "没有隐藏任何人",
-    usage: (text) => `用法：${text}`,
+    ignored: (names) =>
+      names.length === 0 ? "没有隐藏任何人" : `被隐藏的人：${names.join("、")}`,
+    historyFailed: (reason) => `无法保存输入历史：${reason}`,
     more: (count) => `……还有 ${count} 行`,
   },
 };

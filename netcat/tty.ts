@@ -84,13 +84,17 @@ class Output extends EventEmitter {
 
   async #flush(): Promise<void> {
     await null; // More text may follow at once.
-    while (this.#queue !== "") {
-      const bytes = encoder.encode(this.#queue);
-      this.#queue = "";
-      for (let start = 0; start < bytes.length;) {
-        const chunk = bytes.subarray(start, start + CHUNK);
-        start += await Deno.stdout.write(chunk);
+    try {
+      while (this.#queue !== "") {
+        const bytes = encoder.encode(this.#queue);
+        this.#queue = "";
+        for (let start = 0; start < bytes.length;) {
+          const chunk = bytes.subarray(start, start + CHUNK);
+          start += await Deno.stdout.write(chunk);
+        }
       }
+    } catch {
+      this.#queue = ""; // The terminal is gone. Reading it ends the program.
     }
     this.#flushed = undefined;
   }

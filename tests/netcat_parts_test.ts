@@ -72,7 +72,7 @@ Deno.test("a history file is for its user only, and keeps no secrets", async () 
     await Deno.chmod(path, 0o644);
     await Deno.writeTextFile(path, "old\n");
     const file = new HistoryFile(path);
-    assertEquals(file.load(), ["old"]);
+    assertEquals(file.lines, ["old"]);
     if (Deno.build.os !== "windows") {
       assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
     }
@@ -91,12 +91,14 @@ Deno.test("a history file is for its user only, and keeps no secrets", async () 
       ]
     ) file.add(line);
     assertEquals(
-      file.load(),
+      new HistoryFile(path).lines,
       ["/who", "//x", "/me waves", "/nick ann", "hi", "old"],
     );
     for (let i = 0; i < 1_100; i++) file.add(`${i}`);
-    assertEquals(file.load().length, 1_000);
-    assertEquals(file.load().at(-1), "100");
+    const { lines } = new HistoryFile(path);
+    assertEquals(lines.length, 1_000);
+    assertEquals(lines.at(-1), "100");
+    assertEquals((await Deno.readTextFile(path)).split("\n").length, 1_001);
   } finally {
     await Deno.remove(path);
   }
@@ -105,7 +107,7 @@ Deno.test("a history file is for its user only, and keeps no secrets", async () 
 Deno.test("a history file is made for its user only", async () => {
   const directory = await Deno.makeTempDir();
   try {
-    new HistoryFile(`${directory}/history`).load();
+    new HistoryFile(`${directory}/history`);
     if (Deno.build.os === "windows") return;
     const { mode } = await Deno.stat(`${directory}/history`);
     assertEquals(mode! & 0o777, 0o600);

@@ -647,6 +647,18 @@ terminalTest("Ctrl-D leaves a server that does not close", async () => {
   ]);
 });
 
+/** Waits until all processes with these arguments are stopped. */
+async function stopped(args: string): Promise<void> {
+  while (true) {
+    const { stdout } = await new Deno.Command("ps", {
+      args: ["-eo", "stat=,args="],
+    }).output();
+    const processes = new TextDecoder().decode(stdout).split("\n")
+      .filter((row) => row.endsWith(args));
+    if (processes.every((row) => row.startsWith("T"))) return;
+  }
+}
+
 const DENO = `"${Deno.execPath()}" run -N netcat.ts`;
 for (
   const [what, shell, start] of [
@@ -678,6 +690,7 @@ for (
         await terminal.until((screen) => screen.at(-1)?.endsWith(text));
         await terminal.press("C-z");
         await terminal.until((screen) => screen.at(-1) === "$");
+        await stopped(`127.0.0.1 ${room.port}`);
         await terminal.type("fg");
         await terminal.press("Enter");
         await terminal.until((screen) =>
@@ -716,6 +729,27 @@ for (
     },
   );
 }
+
+terminalTest(
+  "SIGTERM ends it while the terminal does not read",
+  async () => {
+    await using pair = await openPair(["--no-time"], { columns: 100 });
+    const { terminal, peer, greet } = pair;
+    await greet(100);
+    const pid = await terminal.pid();
+    const thaw = await terminal.freeze();
+    try {
+      // The connection is closed only when the client has ended.
+      const flooded = flood(peer);
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      Deno.kill(pid, "SIGTERM");
+      await flooded;
+    } finally {
+      thaw();
+    }
+    await terminal.until((screen) => screen.includes("exit code 143"));
+  },
+);
 
 terminalTest("it ends with 0 when the server closes", async () => {
   await using pair = await openPair(["--no-time"]);
@@ -918,6 +952,7 @@ terminalTest("local commands are not sent", async () => {
   await room.send("bob: a", "* bob waves", "bob (private): b", "cat: c");
   await terminal.until((screen) => screen.at(-2) === "cat: c");
   await enter("/unignore bob");
+  await terminal.showsRow("== Messages of bob are shown");
   await room.say("bob", "d");
   await terminal.showsLast([
     ...["== Messages of bob are hidden", "cat: c"],
@@ -1074,7 +1109,7 @@ terminalTest("--lang zh explains everything in Chinese", async () => {
   await terminal.showsRow("== 按 Tab 补全名字和命令，按 Ctrl-D 离开");
   await terminal.type("/names");
   await terminal.press("Enter");
-  await terminal.showsRow(`== 这里有 2 人：${peer.who}, 小明`);
+  await terminal.showsRow(`== 2 人在线：${peer.who}、小明`);
 });
 
 terminalTest("it asks for no permission but -N, and needs none", async () => {

@@ -125,7 +125,7 @@ Deno.test("lines have their time, and a line marks a new day", () => {
     ]),
     [
       "23:59 bob: late\n",
-      "== Wednesday, November 25, 2026\n00:00 bob: early\n",
+      "      == Wednesday, November 25, 2026\n00:00 bob: early\n",
       "    │ bob: old\n",
     ],
   );

@@ -140,6 +140,13 @@ export class Terminal implements AsyncDisposable {
     });
   }
 
+  /** Makes the terminal stop reading until the returned function is called. */
+  async freeze(): Promise<() => void> {
+    const pid = Number(await this.#tmux(["display-message", "-p", "#{pid}"]));
+    Deno.kill(pid, "SIGSTOP");
+    return () => Deno.kill(pid, "SIGCONT");
+  }
+
   /** Returns the title of the window. */
   async title(): Promise<string> {
     const title = await this.#tmux(["display-message", "-p", "#{pane_title}"]);

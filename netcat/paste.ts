@@ -1,0 +1,64 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+import { printable } from "../mod.ts";
+
+/** The most lines of a paste that are entered without a question. */
+const MAX_LINES = 5;
+
+/** Stands for a line end while a paste is edited. */
+const LINE_END = "↵";
+
+/** A text that was pasted into the terminal. */
+export class Paste {
+  /** The lines. The line end behind the last one is left out. */
+  readonly lines: string[];
+  readonly #endsLine: boolean;
+
+  constructor(text: string) {
+    this.lines = printable(text.replaceAll(/\r\n?/g, "\n")).split("\n");
+    this.#endsLine = this.lines.length > 1 && this.lines.at(-1) === "";
+    if (this.#endsLine) this.lines.pop();
+  }
+
+  /** Whether the user is asked about it. */
+  get isLong(): boolean {
+    return this.lines.length > MAX_LINES;
+  }
+
+  /** The text as if it was typed. A single line waits for the Enter key. */
+  get typed(): string {
+    const isEntered = this.lines.length > 1 && this.#endsLine;
+    return this.lines.join("\n") + (isEntered ? "\n" : "");
+  }
+
+  /** The text in which every line is entered. */
+  get entered(): string {
+    return `${this.lines.join("\n")}\n`;
+  }
+
+  /** The text in one line, to be edited. */
+  get editable(): string {
+    return this.lines.join(LINE_END);
+  }
+
+  /** Returns the lines of a text that was edited. */
+  static linesOf(edited: string): string[] {
+    return edited.split(LINE_END);
+  }
+}
+
+/**
+ * Finds the answer to the question about a paste in keys: send, edit or discard.
+ * Returns it with the keys behind it.
+ */
+export function pasteAnswer(
+  keys: string,
+): { answer: "s" | "e" | "d"; rest: string } | undefined {
+  if (keys === "\x1b") return { answer: "d", rest: "" };
+  // Other keys that begin with an escape character contain letters.
+  if (keys.startsWith("\x1b")) return undefined;
+  const index = keys.search(/[sed]/i);
+  if (index < 0) return undefined;
+  const answer = keys[index].toLowerCase() as "s" | "e" | "d";
+  return { answer, rest: keys.slice(index + 1) };
+}
