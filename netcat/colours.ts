@@ -12,33 +12,46 @@ const STEP = 7;
 export class Colours {
   /** The colours of the members, by name. */
   readonly #taken = new Map<string, number>();
+  /** The number of members with each colour. */
+  readonly #members: number[] = PALETTE.map(() => 0);
 
   /** Reserves a colour for a member. */
   add(name: string): void {
     if (this.#taken.has(name)) return;
-    const taken = new Set(this.#taken.values());
     let colour = preferred(name);
-    for (let i = 0; i < PALETTE.length && taken.has(colour); i++) {
+    for (let i = 0; i < PALETTE.length && this.#members[colour] > 0; i++) {
       colour = (colour + STEP) % PALETTE.length;
     }
-    this.#taken.set(name, colour);
+    this.#take(name, colour);
   }
 
   /** Frees the colour of a member that left. */
   delete(name: string): void {
+    const colour = this.#taken.get(name);
+    if (colour === undefined) return;
     this.#taken.delete(name);
+    this.#members[colour]--;
   }
 
   /** Keeps the colour of a member that changed its name. */
   rename(oldName: string, newName: string): void {
-    const colour = this.#taken.get(oldName) ?? preferred(newName);
-    this.#taken.delete(oldName);
-    this.#taken.set(newName, colour);
+    const colour = this.get(oldName);
+    this.delete(oldName);
+    this.delete(newName);
+    this.#take(newName, colour);
   }
 
-  /** Frees all colours. */
-  clear(): void {
-    this.#taken.clear();
+  #take(name: string, colour: number): void {
+    this.#taken.set(name, colour);
+    this.#members[colour]++;
+  }
+
+  /** Makes these the members. Members that stay keep their colours. */
+  set(names: ReadonlySet<string>): void {
+    for (const name of this.#taken.keys()) {
+      if (!names.has(name)) this.delete(name);
+    }
+    for (const name of names) this.add(name);
   }
 
   /** Returns the index of a name's colour in `PALETTE`. */

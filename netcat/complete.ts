@@ -18,6 +18,9 @@ const COMMANDS: Record<string, "name" | "text" | "none"> = {
 /** Matches a name that can be inserted. */
 const NAME = /^[\p{L}\p{Nd}[][\p{L}\p{M}\p{Nd}_.:[\]-]{0,63}$/u;
 
+/** Matches the word at the end of a text. Chinese has no spaces between words. */
+const WORD = /[^\s\u3001\u3002\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f]*$/;
+
 /** The ways to complete a word. */
 export interface Completion {
   /** The number of characters before the cursor that are replaced. */
@@ -34,7 +37,7 @@ export interface Completion {
  * @param names The names of the other members.
  */
 export function complete(typed: string, names: readonly string[]): Completion {
-  const word = /\S*$/.exec(typed)![0];
+  const word = WORD.exec(typed)![0];
   const isFirst = word.length === typed.length;
   if (isFirst && word.startsWith("/")) {
     const commands = Object.keys(COMMANDS).filter((command) =>

@@ -35,6 +35,7 @@ const WORDS = {
   online: either(" is online", " 上线"),
   offline: either(" is offline", " 下线"),
   renamed: either(" is now known as ", " 改名为 "),
+  commands: either("/help lists the commands", "输入 /help 查看命令"),
   removed: either("You were removed", "你已被移出聊天室"),
 };
 
@@ -77,6 +78,10 @@ const PATTERNS = FORMS.map(([form, toLine]) =>
   [new RegExp(`^${form}$`), toLine] as const
 );
 
+const LISTED = new RegExp(`^([^\\s(\\uff08]+) ?${OPEN}.*${CLOSE}$`);
+
+const COMMANDS = new RegExp(`${WORDS.commands}$`);
+
 const REMOVED = new RegExp(`^${WORDS.removed}`);
 
 /** Parses a line of a room. */
@@ -116,6 +121,11 @@ export function memberCount(notice: string): number | undefined {
 }
 
 /** Returns the name in a row of the list of members: `ann (3 min)`. */
-export function listedName(notice: string): string {
-  return /^[^\s(\uff08]*/.exec(notice)![0];
+export function listedName(notice: string): string | undefined {
+  return LISTED.exec(notice)?.[1];
+}
+
+/** Whether the notice after the welcome says that the server has commands. */
+export function hasCommands(notice: string): boolean {
+  return COMMANDS.test(notice);
 }

@@ -3,6 +3,7 @@
 import { Colours } from "./colours.ts";
 import { Outbox } from "./outbox.ts";
 import {
+  hasCommands,
   historyCount,
   isGreeting,
   isRemoval,
@@ -40,6 +41,12 @@ type Phase =
   | "replay"
   | "live";
 
+/** The most members that are known. A server admits 10,000 by default. */
+const MAX_MEMBERS = 100_000;
+
+/** The most characters of a history that is compared with the lines shown before. */
+const MAX_REPLAY = 1024 * 1024;
+
 /** The least time between two requests for the list of members, in milliseconds. */
 const WHO_INTERVAL = 10_000;
 
@@ -71,6 +78,7 @@ export class Room {
   #replayLeft = 0;
   /** The history so far, while it is compared with the lines shown before. */
   #replayed?: string[];
+  #replayedLength = 0;
   /** The rows of the list of members that are still to come. */
   #listLeft = 0;
   #list: string[] = [];
@@ -118,7 +126,7 @@ export class Room {
         return this.#receiveFirst(raw, line);
       case "members":
         this.#phase = "greeting";
-        if (line.type === "notice" && line.text.includes("/help")) {
+        if (line.type === "notice" && hasCommands(line.text)) {
           this.hasCommands = true;
           this.#askForMembers();
           return [{ raw, line }];
@@ -165,6 +173,7 @@ export class Room {
     this.#replayLeft = count;
     if (this.#replay.isEmpty) return [{ raw, line }];
     this.#replayed = [];
+    this.#replayedLength = 0;
     return [];
   }
 
@@ -175,7 +184,9 @@ export class Room {
       return this.#isIgnored(line) ? [] : [{ raw, line, isReplayed: true }];
     }
     this.#replayed.push(raw);
-    if (this.#replayLeft > 0) return [];
+    this.#replayedLength += raw.length;
+    const isTooLong = this.#replayedLength > MAX_REPLAY;
+    if (this.#replayLeft > 0 && !isTooLong) return [];
     const news = this.#replay.news(this.#replayed);
     this.#replayed = undefined;
     const items = news.flatMap((raw): Item[] => {
@@ -223,12 +234,15 @@ export class Room {
   /** Takes a notice that may be an answer. Returns whether it is hidden. */
   #takeNotice(text: string): boolean {
     if (isRemoval(text)) this.refusal = text;
-    if (this.#listLeft > 0) {
-      this.#list.push(listedName(text));
-      if (--this.#listLeft === 0) this.#setMembers(this.#list);
-      return true;
+    if (this.#listLeft === 0) return this.outbox.noticed(text);
+    const name = listedName(text);
+    if (name === undefined) this.#listLeft = 0;
+    else {
+      this.#list.push(name);
+      this.#listLeft--;
     }
-    return this.outbox.noticed(text);
+    if (this.#listLeft === 0) this.#setMembers(this.#list);
+    return name !== undefined;
   }
 
   #isIgnored(line: Line): boolean {
@@ -237,6 +251,7 @@ export class Room {
 
   #join(name: string): void {
     if (this.#members.has(name)) this.#askForMembers();
+    if (this.#members.size >= MAX_MEMBERS) return;
     this.#members.add(name);
     this.colours.add(name);
   }
@@ -252,6 +267,7 @@ export class Room {
       this.outbox.echoed({ type: "renamed", name: oldName, newName });
       this.ownName = newName;
       this.chosenName = newName;
+      this.#nameRefusal = undefined;
     }
     if (!this.#members.delete(oldName)) this.#askForMembers();
     this.#members.add(newName);
@@ -262,8 +278,7 @@ export class Room {
 
   #setMembers(names: string[]): void {
     this.#members = new Set([this.ownName, ...names]);
-    this.colours.clear();
-    for (const name of this.#members) this.colours.add(name);
+    this.colours.set(this.#members);
   }
 
   /** Asks for the list of members, which the user does not see. */

@@ -103,6 +103,20 @@ Deno.test("the members come from one hidden /who, and from the lines of the room
   assertEquals(sent, ["/who"]);
 });
 
+Deno.test("a member keeps its colour when the list of members comes", () => {
+  const { room, receive } = openRoom();
+  receive("127.0.0.1:1 is now known as ann");
+  const colour = room.colours.get("ann");
+  receive("-- 2 here:", "-- bob (3 min)", "-- ann (0 s)");
+  assertEquals(room.colours.get("ann"), colour);
+});
+
+Deno.test("a list of members that is too short hides no other notices", () => {
+  const { receive } = openRoom();
+  receive("-- 99 here:", "-- bob (3 min)");
+  assertEquals(receive("-- hello", "-- bob (3 min)").length, 2);
+});
+
 Deno.test("/who of the user is shown", () => {
   const { room, receive } = openRoom();
   receive("-- 1 here:", "-- bob (3 min)");
@@ -131,7 +145,7 @@ Deno.test("a server without commands gets none", () => {
   const room = new Room((line) => sent.push(line));
   room.connect();
   room.receive("Welcome 127.0.0.1:1");
-  room.receive("bob: try /help");
+  room.receive("-- /help is not here");
   assert(!room.ping());
   assertEquals(sent, []);
 });
@@ -256,6 +270,7 @@ Deno.test("complete knows commands, names, and names as arguments", () => {
   assertEquals(complete("/n", names).choices, ["/names ", "/nick "]);
   assertEquals(complete("b", names), { length: 1, choices: ["bob: "] });
   assertEquals(complete("hi B", names), { length: 1, choices: ["bob "] });
+  assertEquals(complete("你好，b", names), { length: 1, choices: ["bob "] });
   assertEquals(complete("hi @b", names), { length: 1, choices: ["bob "] });
   assertEquals(complete("an", names).choices, ["ann: ", "Anton: "]);
   assertEquals(complete("/msg 小", names).choices, ["小明 "]);
