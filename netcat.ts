@@ -34,6 +34,7 @@ import { copy } from "./netcat/copy.ts";
 import { helpText } from "./netcat/help.ts";
 import { HistoryFile } from "./netcat/history_file.ts";
 import { OPTIONS } from "./netcat/options.ts";
+import { talk } from "./netcat/session.ts";
 import { nameOf, parseTarget } from "./netcat/target.ts";
 
 /** Options that have no effect without a terminal. */
@@ -76,8 +77,6 @@ async function main(args: string[], lang: Lang): Promise<number> {
     );
   });
   if (!isTerminal) return await copy(conn, { address, name, lang });
-  // Piped use starts faster without the terminal's modules.
-  const { talk } = await import("./netcat/session.ts");
   return await talk(conn, {
     target,
     address,

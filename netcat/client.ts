@@ -182,6 +182,8 @@ export class Client {
   async #exit(code: number): Promise<never> {
     if (this.#isExiting) Deno.exit(code);
     this.#isExiting = true;
+    // The terminal may be slow, and the output long.
+    this.#screen.abandon();
     await this.close();
     Deno.exit(code);
   }
@@ -263,8 +265,8 @@ export class Client {
     this.#tty.onKeys = undefined;
     this.#paste = undefined;
     this.#draw();
-    if (answer === "s") this.#screen.insert(paste.entered);
-    if (answer === "e") {
+    if (answer === "send") this.#screen.insert(paste.entered);
+    if (answer === "edit") {
       this.#isEditingPaste = true;
       this.#screen.insert(paste.editable);
     }

@@ -47,18 +47,31 @@ export class Paste {
   }
 }
 
+/** Matches a key: an escape sequence, or a character. */
+// deno-lint-ignore no-control-regex
+const KEY = /\x1b(?:\[[\d;]*|O)?.|[^]/g;
+
+/** Matches a key that answers the question about a paste: a letter, or Escape. */
+// deno-lint-ignore no-control-regex
+const ANSWER = /^[sed\x1b]$/i;
+
 /**
  * Finds the answer to the question about a paste in keys: send, edit or discard.
  * Returns it with the keys behind it.
  */
 export function pasteAnswer(
   keys: string,
-): { answer: "s" | "e" | "d"; rest: string } | undefined {
-  if (keys === "\x1b") return { answer: "d", rest: "" };
-  // Other keys that begin with an escape character contain letters.
-  if (keys.startsWith("\x1b")) return undefined;
-  const index = keys.search(/[sed]/i);
-  if (index < 0) return undefined;
-  const answer = keys[index].toLowerCase() as "s" | "e" | "d";
-  return { answer, rest: keys.slice(index + 1) };
+): { answer: "send" | "edit" | "discard"; rest: string } | undefined {
+  for (const { 0: key, index } of keys.matchAll(KEY)) {
+    if (!ANSWER.test(key)) continue;
+    const rest = keys.slice(index + 1);
+    switch (key.toLowerCase()) {
+      case "s":
+        return { answer: "send", rest };
+      case "e":
+        return { answer: "edit", rest };
+      default:
+        return { answer: "discard", rest };
+    }
+  }
 }

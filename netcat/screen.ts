@@ -131,6 +131,14 @@ export class Screen {
     this.#editor.close();
   }
 
+  /** Ends the editor at once where the terminal has not taken all output. */
+  abandon(): void {
+    if (this.#isClosed || !this.#tty.output.discard()) return;
+    this.#isClosed = true;
+    this.#tty.output.write("\n");
+    this.#editor.close();
+  }
+
   /** Moves the cursor to the end of the typed line. */
   #moveToEnd(): void {
     const { cursor, line } = this.#editor;

@@ -12,6 +12,9 @@ const CHUNK = 16 * 1024;
 /** How long to wait for the terminal when the program ends, in milliseconds. */
 const FLUSH_TIMEOUT = 200;
 
+/** The most characters that are keys when they come together, and not a paste. */
+const MAX_KEYS = 32;
+
 /** How long to wait for the rest of an escape sequence, in milliseconds. */
 const SEQUENCE_TIMEOUT = 50;
 
@@ -20,8 +23,8 @@ const STOP_DELAY = 20;
 
 /** Saves the title; switches on the marks around pastes, and reports of the focus. */
 const START = "\x1b[22;2t\x1b[?2004h\x1b[?1004h";
-/** Takes back what `START` does, and shows the cursor. */
-const END = "\x1b[?1004l\x1b[?2004l\x1b[23;2t\x1b[?25h";
+/** Takes back the modes of `START`, resets the style, and shows the cursor. */
+const END = "\x1b[m\x1b[?1004l\x1b[?2004l\x1b[23;2t\x1b[?25h";
 
 /**
  * Signals that end the program, by their numbers. Signals of faults of the program
@@ -60,6 +63,8 @@ export interface TtyHandler {
 /** The output of the terminal as `node:readline` uses it. Writing never waits. */
 class Output extends EventEmitter {
   #queue = "";
+  /** The beginning of the queue as bytes, which are being written. */
+  #bytes = new Uint8Array();
   #flushed: Promise<void> | undefined;
 
   constructor() {
@@ -77,6 +82,14 @@ class Output extends EventEmitter {
     return true;
   }
 
+  /** Discards the output that is not written. Returns whether there was any. */
+  discard(): boolean {
+    const isWaiting = this.#queue !== "" || this.#bytes.length > 0;
+    this.#queue = "";
+    this.#bytes = new Uint8Array();
+    return isWaiting;
+  }
+
   /** Resolves when everything is written. */
   async flush(): Promise<void> {
     await this.#flushed;
@@ -86,15 +99,16 @@ class Output extends EventEmitter {
     await null; // More text may follow at once.
     try {
       while (this.#queue !== "") {
-        const bytes = encoder.encode(this.#queue);
+        this.#bytes = encoder.encode(this.#queue);
         this.#queue = "";
-        for (let start = 0; start < bytes.length;) {
-          const chunk = bytes.subarray(start, start + CHUNK);
-          start += await Deno.stdout.write(chunk);
+        while (this.#bytes.length > 0) {
+          const chunk = this.#bytes.subarray(0, CHUNK);
+          const length = await Deno.stdout.write(chunk);
+          this.#bytes = this.#bytes.subarray(length);
         }
       }
     } catch {
-      this.#queue = ""; // The terminal is gone. Reading it ends the program.
+      this.discard(); // The terminal is gone. Reading it ends the program.
     }
     this.#flushed = undefined;
   }
@@ -212,11 +226,12 @@ export class Tty {
 
   #press(text: string): void {
     if (this.onKeys) text = this.onKeys(text);
-    // As in other editors, a Tab within a paste is a character.
-    const isTab = text.endsWith("\t");
-    if (isTab) text = text.slice(0, -1);
-    if (text !== "") this.keys.emit("data", text);
-    if (isTab) this.#handler.tab();
+    // In a paste that the terminal does not mark, a Tab is a character.
+    const parts = text.length > MAX_KEYS ? [text] : text.split("\t");
+    for (const [i, part] of parts.entries()) {
+      if (i > 0) this.#handler.tab();
+      if (part !== "") this.keys.emit("data", part);
+    }
   }
 
   /**

@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { UsageError } from "../cli.ts";
 import { HistoryFile } from "../netcat/history_file.ts";
+import { Paste, pasteAnswer } from "../netcat/paste.ts";
 import { nameOf, parseTarget } from "../netcat/target.ts";
 import { Watchdog } from "../netcat/watchdog.ts";
 
@@ -114,6 +115,27 @@ Deno.test("a history file is made for its user only", async () => {
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test("a paste is typed, entered or edited", () => {
+  const one = new Paste("one\ttwo\n");
+  assertEquals([one.isLong, one.typed], [false, "one\ttwo"]);
+  assertEquals(new Paste("1\r\n2\r3").typed, "1\n2\n3");
+  assertEquals(new Paste("1\n2\n").typed, "1\n2\n");
+  const long = new Paste("1\n2\n3\n4\n5\n\x1b[2J6\n");
+  assertEquals(long.isLong, true);
+  assertEquals(long.entered, "1\n2\n3\n4\n5\n[2J6\n");
+  assertEquals(long.editable, "1↵2↵3↵4↵5↵[2J6");
+  assertEquals(Paste.linesOf(long.editable), long.lines);
+});
+
+Deno.test("pasteAnswer finds a letter or Escape among other keys", () => {
+  assertEquals(pasteAnswer("xyz"), undefined);
+  assertEquals(pasteAnswer("\x1b[D\x1bOD\x1bd"), undefined);
+  assertEquals(pasteAnswer("x\x1b[Dd2"), { answer: "discard", rest: "2" });
+  assertEquals(pasteAnswer("\x1b"), { answer: "discard", rest: "" });
+  assertEquals(pasteAnswer("S"), { answer: "send", rest: "" });
+  assertEquals(pasteAnswer("e"), { answer: "edit", rest: "" });
 });
 
 Deno.test("a silent connection is checked, and is lost without an answer", async () => {
