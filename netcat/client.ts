@@ -182,6 +182,7 @@ export class Client {
   async #exit(code: number): Promise<never> {
     if (this.#isExiting) Deno.exit(code);
     this.#isExiting = true;
+    await this.#tty.flush();
     // The terminal may be slow, and the output long.
     this.#screen.abandon();
     await this.close();

@@ -46,11 +46,7 @@ export async function connect(target: Target, lang: Lang): Promise<Deno.Conn> {
   }
   const { hostname, port, isSecure, ca } = target;
   if (!isSecure) return await Deno.connect({ hostname, port });
-  const caCerts = ca === undefined ? [] : [
-    await Deno.readTextFile(ca).catch((error) => {
-      throw new Error(`${ca}: ${explain(error, lang)}`);
-    }),
-  ];
+  const caCerts = ca === undefined ? [] : [await readCertificates(ca, lang)];
   const conn = await Deno.connectTls({ hostname, port, caCerts });
   try {
     await conn.handshake();
@@ -59,6 +55,19 @@ export async function connect(target: Target, lang: Lang): Promise<Deno.Conn> {
     conn.close();
     throw error;
   }
+}
+
+/** Reads a file of certificates. */
+async function readCertificates(path: string, lang: Lang): Promise<string> {
+  const failure = (reason: string) =>
+    new Error({ en: `${path}: ${reason}`, zh: `${path}：${reason}` }[lang]);
+  const text = await Deno.readTextFile(path).catch((error) => {
+    throw failure(explain(error, lang));
+  });
+  if (text.includes("-----BEGIN CERTIFICATE-----")) return text;
+  throw failure(
+    { en: "it contains no certificate", zh: "文件中没有证书" }[lang],
+  );
 }
 
 /** Whether the first bytes of a server are a TLS alert: it expects TLS. */

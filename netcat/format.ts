@@ -54,46 +54,50 @@ export class Formatter {
 
   /** Gives a line its colours and styles. */
   #dress({ raw, line, isOwn, isMention }: Item, ownName: string): string {
-    raw = raw.replaceAll("\t", "    ");
-    if (line.type === "other") return raw;
-    if (line.type === "notice" || line.type === "refused") return dim(raw);
-    if (line.type === "renamed") {
-      // The member keeps its colour.
-      const member = this.#colours.get(line.newName);
-      return dim(
-        colour(line.name, member) +
-          raw.slice(line.name.length, -line.newName.length) +
-          colour(line.newName, member),
-      );
-    }
-    const start = raw.indexOf(line.name);
-    const end = start + line.name.length;
-    const [before, name, after] = [
-      raw.slice(0, start),
-      this.#name(line.name),
-      raw.slice(end),
-    ];
     switch (line.type) {
+      case "other":
+        return expandTabs(raw);
+      case "notice":
+      case "refused":
+        return dim(expandTabs(raw));
+      case "welcome":
+        return raw.slice(0, -line.name.length) + this.#name(line.name);
       case "joined":
       case "left":
-        return dim(name + after);
-      case "private":
-      case "sent": {
-        const text = after.length - line.text.replaceAll("\t", "    ").length;
-        return underline(before + name + after.slice(0, text).trimEnd()) +
-          after.slice(0, text).match(/ *$/)![0] + after.slice(text);
+        return dim(this.#name(line.name) + raw.slice(line.name.length));
+      case "renamed": {
+        // The member keeps its colour.
+        const member = this.#colours.get(line.newName);
+        const between = raw.slice(line.name.length, -line.newName.length);
+        return dim(
+          colour(line.name, member) + between + colour(line.newName, member),
+        );
       }
     }
-    if (isOwn) return before + bold(name) + after;
-    if (!isMention) return before + name + after;
-    const marked = after.replace(
-      mentionsOf(ownName),
-      (found) => reverse(found),
-    );
-    return bold(before + name + marked);
+    const end = raw.length - line.text.length;
+    const text = expandTabs(raw.slice(end));
+    const head = raw.slice(0, end).trimEnd();
+    const space = raw.slice(head.length, end);
+    const start = line.type === "sent" ? head.lastIndexOf(line.name) : head
+      .indexOf(line.name);
+    const before = head.slice(0, start);
+    const after = head.slice(start + line.name.length);
+    const name = this.#name(line.name);
+    if (line.type === "private" || line.type === "sent") {
+      return underline(before + name + after) + space + text;
+    }
+    if (isOwn) return before + bold(name) + after + space + text;
+    if (!isMention) return before + name + after + space + text;
+    const marked = text.replace(mentionsOf(ownName), (own) => reverse(own));
+    return bold(before + name + after + space + marked);
   }
 
   #name(name: string): string {
     return colour(name, this.#colours.get(name));
   }
+}
+
+/** Replaces tabs by spaces, so that the width of the text is known. */
+function expandTabs(text: string): string {
+  return text.replaceAll("\t", "    ");
 }

@@ -11,6 +11,7 @@ const MAX_PAUSE = 30_000;
 
 const encoder = new TextEncoder();
 
+/** Options of a client that may connect again. */
 export interface SessionOptions extends ClientOptions {
   target: Target;
   reconnect: boolean;

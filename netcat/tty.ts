@@ -173,7 +173,15 @@ export class Tty {
   /** Takes back the modes. Waits for the terminal, but not for long. */
   async close(): Promise<void> {
     this.#stop();
-    await this.#flush();
+    await this.flush();
+  }
+
+  /** Waits until the terminal has taken the output, but not for long. */
+  async flush(): Promise<void> {
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, FLUSH_TIMEOUT);
+    await Promise.race([this.output.flush(), timeout.promise]);
+    clearTimeout(timer);
   }
 
   #start(): void {
@@ -185,13 +193,6 @@ export class Tty {
     if (!this.#isOpen) return;
     this.#isOpen = false;
     this.output.write(END);
-  }
-
-  async #flush(): Promise<void> {
-    const timeout = Promise.withResolvers<void>();
-    const timer = setTimeout(timeout.resolve, FLUSH_TIMEOUT);
-    await Promise.race([this.output.flush(), timeout.promise]);
-    clearTimeout(timer);
   }
 
   async #read(): Promise<void> {
@@ -246,7 +247,7 @@ export class Tty {
     const onContinue = () => isContinued = true;
     Deno.addSignalListener("SIGCONT", onContinue);
     this.#stop();
-    await this.#flush();
+    await this.flush();
     Deno.stdin.setRaw(false);
     await delay(STOP_DELAY);
     if (!isContinued) {

@@ -747,7 +747,8 @@ terminalTest(
     } finally {
       thaw();
     }
-    await terminal.until((screen) => screen.includes("exit code 143"));
+    // The terminal has not taken the end of the row before.
+    await terminal.until((screen) => screen.at(-2)?.endsWith("exit code 143"));
   },
 );
 

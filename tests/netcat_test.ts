@@ -280,6 +280,15 @@ Deno.test("netcat.ts ends with 1 if it is not allowed the network", async () => 
   );
 });
 
+Deno.test("netcat.ts ends with 1 for a --ca file without a certificate", async () => {
+  await assertFails(
+    ["--tls", "--ca", "README.md", "127.0.0.1:1"],
+    1,
+    "Cannot connect to 127.0.0.1:1: README.md: it contains no certificate",
+    { permissions: ["-N", "-R"] },
+  );
+});
+
 Deno.test("netcat.ts ends with 1 if there can be no such host", async () => {
   const host = "x".repeat(300); // too long for a name
   await assertFails([host, "1"], 1, `Cannot connect to ${host}:1: `);

@@ -163,6 +163,11 @@ Deno.test("own lines, mentions, private messages and notices have different styl
     style("（私聊）→ bob: hi", { isOwn: true }),
     "\x1b[4m（私聊）→ bob:\x1b[24m hi",
   );
+  assertEquals(
+    style("(private) → p: p\t!", { isOwn: true }),
+    "\x1b[4m(private) → p:\x1b[24m p    !",
+  );
+  assertEquals(style("* bob waves"), "* bob waves");
   assertEquals(style("-- hi"), "\x1b[2m-- hi\x1b[22m");
   assertEquals(style("bob is online"), "\x1b[2mbob is online\x1b[22m");
 });
