@@ -136,6 +136,7 @@ export class Client {
   /** Shows text of the server. Resolves when the terminal has taken it. */
   async show(text: string): Promise<void> {
     clearTimeout(this.#heldTimer);
+    if (this.#isExiting) return;
     const lines = (this.#held + printable(text)).split("\n");
     this.#held = lines.pop()!;
     this.#rows = [];

@@ -10,7 +10,7 @@ const encoder = new TextEncoder();
 const CHUNK = 16 * 1024;
 
 /** How long to wait for the terminal when the program ends, in milliseconds. */
-const FLUSH_TIMEOUT = 200;
+const FLUSH_TIMEOUT = 500;
 
 /** The most characters that are keys when they come together, and not a paste. */
 const MAX_KEYS = 32;
