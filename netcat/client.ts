@@ -99,6 +99,7 @@ export class Client {
     this.#screen = new Screen(this.#tty, {
       enter: (line) => this.#enter(line),
       leave: () => this.#leave(),
+      interrupt: () => this.#exit(130),
     }, historyFile?.lines);
     this.#tty.open({
       paste: (text) => this.#takePaste(text),
@@ -127,10 +128,9 @@ export class Client {
     this.#peer = undefined;
     if (this.#held !== "") this.show("\n");
     if (!this.room.isChat || this.hasLeft || this.room.refusal) return;
-    for (const line of this.room.outbox.lines) {
-      this.note(this.texts.notConfirmed(line));
-    }
+    const { lines } = this.room.outbox;
     this.room.outbox.clear();
+    if (lines.length > 0) this.note(this.texts.notConfirmed(lines));
   }
 
   /** Shows text of the server. Resolves when the terminal has taken it. */

@@ -13,6 +13,8 @@ export interface ScreenHandler {
   enter(line: string): void;
   /** The input has ended: Ctrl-D, or the end of stdin. */
   leave(): void;
+  /** Ctrl-C was pressed, on Windows. Elsewhere it is a signal. */
+  interrupt(): void;
 }
 
 /**
@@ -63,6 +65,7 @@ export class Screen {
     this.#editor.prompt(); // Below the input that came before the start.
     this.#editor
       .on("line", (line) => this.#enter(line, handler))
+      .on("SIGINT", () => handler.interrupt())
       .on("close", () => {
         if (this.#isClosed) return;
         this.close();

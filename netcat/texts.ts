@@ -13,7 +13,7 @@ export interface Texts {
   attempt(number: number, reason: string, seconds: number): string;
   connecting(address: string): string;
   notConnected: string;
-  notConfirmed(line: string): string;
+  notConfirmed(lines: string[]): string;
   missed(count: number): string;
   paste(lines: number): string;
   help: string;
@@ -37,8 +37,13 @@ export const TEXTS: Record<Lang, Texts> = {
       `Not connected: ${reason}. Attempt ${number} in ${seconds} s`,
     connecting: (address) => `Connecting to ${address}`,
     notConnected: "Not connected; line not sent. Press ↑ to recall it.",
-    notConfirmed: (line) =>
-      `The server did not confirm this line; press ↑ to recall it: ${line}`,
+    notConfirmed: (lines) =>
+      lines.length === 1
+        ? `The server did not confirm this line; press ↑ to recall it: ${
+          lines[0]
+        }`
+        : ["The server did not confirm these lines; press ↑ to recall them:"]
+          .concat(lines).join("\n"),
     missed: (count) =>
       count === 1
         ? "1 message while you were disconnected"
@@ -71,7 +76,10 @@ export const TEXTS: Record<Lang, Texts> = {
       `未连接：${reason}。${seconds} 秒后进行第 ${number} 次尝试`,
     connecting: (address) => `正在连接 ${address}`,
     notConnected: "未连接，这一行没有发送。按 ↑ 可找回",
-    notConfirmed: (line) => `服务器没有确认这一行，按 ↑ 可找回：${line}`,
+    notConfirmed: (lines) =>
+      lines.length === 1
+        ? `服务器没有确认这一行，按 ↑ 可找回：${lines[0]}`
+        : ["服务器没有确认以下各行，按 ↑ 可找回："].concat(lines).join("\n"),
     missed: (count) => `断线期间的 ${count} 条消息`,
     paste: (lines) => `要粘贴 ${lines} 行吗？s 发送，e 编辑，d 放弃`,
     help: `本程序的命令：

@@ -175,6 +175,23 @@ terminalTest("a line that the server did not repeat has a note", async () => {
   );
 });
 
+terminalTest("lines that the server did not repeat have one note", async () => {
+  await using pair = await openPair(["--no-time"], { columns: 100 });
+  const { terminal, peer, greet } = pair;
+  const rows = await greet(100);
+  for (const line of ["one", "two"]) {
+    await terminal.type(line);
+    await terminal.press("Enter");
+    assertEquals(await peer.line(), line);
+  }
+  await peer.end();
+  await terminal.assertEnds(0);
+  assertEquals((await terminal.screen()).slice(rows.length, rows.length + 3), [
+    "== The server did not confirm these lines; press ↑ to recall them:",
+    ...["== one", "== two"],
+  ]);
+});
+
 terminalTest("blank lines are not sent to a room", async () => {
   await using opened = await openRoom();
   const { room, terminal, who, rows, prompt } = opened;
