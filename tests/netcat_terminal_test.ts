@@ -769,6 +769,33 @@ terminalTest(
   },
 );
 
+terminalTest("a terminal that does not read stops the server", async () => {
+  await using pair = await openPair(["--no-time"], { columns: 100 });
+  const { terminal, peer, greet } = pair;
+  await greet(100);
+  const thaw = await terminal.freeze();
+  try {
+    const block = encoder.encode(`bob: ${"x".repeat(63_994)}\n`.repeat(16));
+    let count = 0;
+    const sent = (async () => {
+      while (count < 256) {
+        await peer.send(block);
+        count++;
+      }
+    })().catch(() => {});
+    // It stops when no block is taken for a second.
+    for (let last = -1; last !== count;) {
+      last = count;
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+    assert(count < 256, "The client has taken 256 MB");
+    Deno.kill(await terminal.pid(), "SIGKILL");
+    await sent;
+  } finally {
+    thaw();
+  }
+});
+
 terminalTest("it ends with 0 when the server closes", async () => {
   await using pair = await openPair(["--no-time"]);
   const { terminal, peer, greet } = pair;
