@@ -277,6 +277,10 @@ terminalTest("Tab completes commands and names", async () => {
     others: ["anna", "anton", CHINESE],
   });
   const { room, terminal, rows, prompt } = opened;
+  // The list of members comes before this line.
+  await room.say("bob", "hi");
+  await terminal.showsRow("bob: hi");
+  rows.push("bob: hi");
   await terminal.type("小");
   await terminal.press("Tab");
   await terminal.shows([...rows, `${prompt} ${CHINESE}:`]);
@@ -641,6 +645,8 @@ terminalTest("Ctrl-C leaves the typed text on a row of its own", async () => {
   await using opened = await openRoom([], { columns: 40 });
   const { terminal, rows } = opened;
   await terminal.type("x".repeat(50));
+  // The terminal discards the keys that were not read before Ctrl-C.
+  await terminal.showsLast([`> ${"x".repeat(38)}`, "x".repeat(12)]);
   await terminal.press("Home", "C-c");
   await terminal.assertEnds(130);
   assertEquals(

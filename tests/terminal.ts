@@ -234,7 +234,9 @@ export class Terminal implements AsyncDisposable {
   async output(isAll: (output: string) => boolean): Promise<string> {
     let output = "";
     const isSo = await poll(async () => {
-      output = await Deno.readTextFile(`${this.directory}/output`);
+      // tmux creates the file with the first output.
+      output = await Deno.readTextFile(`${this.directory}/output`)
+        .catch(() => "");
       return isAll(output);
     });
     assert(isSo, `Not ${isAll}:\n${JSON.stringify(output)}`);
