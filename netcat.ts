@@ -24,6 +24,7 @@ import {
   explain,
   invalid,
   parseOptions,
+  print,
   run,
   UsageError,
 } from "./cli.ts";
@@ -43,11 +44,11 @@ const TERMINAL_OPTIONS = ["reconnect", "no-time", "history"] as const;
 async function main(args: string[], lang: Lang): Promise<number> {
   const { values, rest } = parseOptions(OPTIONS, args, lang);
   if (values.help) {
-    console.log(helpText(lang));
+    print(helpText(lang), lang);
     return 0;
   }
   if (values.version) {
-    console.log(`linechat-netcat ${config.version}`);
+    print(`linechat-netcat ${config.version}`, lang);
     return 0;
   }
   const target = parseTarget(rest, values, lang);

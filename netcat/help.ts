@@ -1,17 +1,9 @@
 // Copyright 2026 the linechat authors. MIT license.
 
-import { formatOptions } from "../cli.ts";
+import { formatOptions, programName } from "../cli.ts";
 import config from "../deno.json" with { type: "json" };
 import type { Lang } from "../mod.ts";
 import { OPTIONS } from "./options.ts";
-
-/** Returns the command that started the program: a binary, a script or a package. */
-export function programName(): string {
-  if (Deno.build.standalone) return "linechat-netcat";
-  return import.meta.url.startsWith("file:")
-    ? "deno run -N netcat.ts"
-    : `deno run -N jsr:${config.name}/netcat`;
-}
 
 /** The parts of `--help` around the options, for the manual page, too. */
 export const ABOUT = {
@@ -93,7 +85,7 @@ const HEADINGS = {
 
 /** Returns the text of `--help`. */
 export function helpText(lang: Lang): string {
-  const program = programName();
+  const program = programName("linechat-netcat", "netcat");
   const [colon, space] = { en: [":", " "], zh: ["：", ""] }[lang];
   const section = (
     name: keyof typeof HEADINGS,

@@ -15,6 +15,7 @@ import type { Option, Options } from "../cli.ts";
 import config from "../deno.json" with { type: "json" };
 import { ABOUT } from "../netcat/help.ts";
 import { OPTIONS } from "../netcat/options.ts";
+import { OPTIONS as SERVER_OPTIONS } from "../server/options.ts";
 
 /** The parts of a manual page. */
 interface Program {
@@ -30,6 +31,21 @@ interface Program {
 }
 
 const PROGRAMS: Program[] = [
+  {
+    name: "linechat",
+    summary: "TCP chat server",
+    operands: "",
+    description:
+      "A line-based chat server: every line of a client reaches all clients.",
+    options: SERVER_OPTIONS,
+    sections: [
+      ["EXIT STATUS", [
+        ["0", { en: "the server was stopped by SIGINT or SIGTERM" }],
+        ["1", { en: "the server cannot listen or cannot read its files" }],
+        ["2", { en: "wrong usage" }],
+      ]],
+    ],
+  },
   {
     name: "linechat-netcat",
     summary: "client of the TCP chat server linechat",

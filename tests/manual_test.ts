@@ -2,6 +2,7 @@
 
 import { assert, assertEquals } from "@std/assert";
 import { OPTIONS } from "../netcat/options.ts";
+import { OPTIONS as SERVER_OPTIONS } from "../server/options.ts";
 import { manualFiles } from "../scripts/manual.ts";
 
 const directory = await Deno.makeTempDir();
@@ -31,7 +32,7 @@ async function run(command: string, args: string[]) {
 }
 
 /** The commands and the options of each. */
-const COMMANDS = { "linechat-netcat": OPTIONS };
+const COMMANDS = { "linechat": SERVER_OPTIONS, "linechat-netcat": OPTIONS };
 
 for (const [command, options] of Object.entries(COMMANDS)) {
   Deno.test(`each file of ${command} has every option`, () => {
