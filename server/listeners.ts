@@ -26,6 +26,12 @@ export interface Listener extends AsyncIterable<Connection> {
 }
 
 /**
+ * Number of connections that can wait to be accepted. Past it, the kernel drops a
+ * connection attempt, and the client tries again after a second.
+ */
+const BACKLOG = 4096;
+
+/**
  * Opens a listener.
  *
  * @returns The listener, and its address for users.
@@ -41,9 +47,10 @@ export async function openListener(
       const listener = await UnixListener.open(endpoint.path, lang);
       return { listener, name: endpoint.path };
     }
+    const address = { ...endpoint, tcpBacklog: BACKLOG };
     const listener = endpoint.isSecure
-      ? new TlsListener(endpoint, certificate!)
-      : Deno.listen(endpoint);
+      ? new TlsListener(address, certificate!)
+      : Deno.listen(address);
     const { hostname, port } = listener.addr;
     const suffix = endpoint.isSecure ? " (TLS)" : "";
     return { listener, name: formatAddress(hostname, port) + suffix };

@@ -32,7 +32,7 @@ export class TlsListener implements AsyncIterable<Connection> {
   #context: SecureContext;
 
   constructor(
-    address: { hostname: string; port: number },
+    address: Deno.TcpListenOptions,
     credentials: Deno.TlsCertifiedKeyPem,
   ) {
     this.#context = createSecureContext(credentials);
