@@ -88,10 +88,11 @@ export class Log implements Disposable {
   /**
    * Logs a failure that clients can cause: at most one line per kind and minute,
    * with the number of failures. The first words are the kind, such as "Cannot
-   * secure" or "Dropped".
+   * secure". A dropped client is always logged.
    */
   frequentFailure(message: string): void {
     const [kind] = /^(?:Cannot )?\S*/.exec(message)!;
+    if (kind === "Dropped") return this.failure(message);
     const recent = this.#recent.get(kind);
     if (recent) {
       recent.count++;

@@ -128,19 +128,27 @@ Deno.test("frequent failures of one kind are one line and then a number", () => 
   {
     using log = new Log("off", "en", sink);
     for (let i = 1; i <= 5; i++) log.frequentFailure(`Cannot secure ${i}: x`);
-    log.frequentFailure("Dropped ann: y");
-    log.frequentFailure("Dropped bob: y");
+    log.frequentFailure("Cannot admit ann: y");
+    log.frequentFailure("Cannot admit bob: y");
     log.frequentFailure("Cannot accept connections: z");
     assertEquals(sink.lines, [
       "Cannot secure 1: x",
-      "Dropped ann: y",
+      "Cannot admit ann: y",
       "Cannot accept connections: z",
     ]);
   }
   assertEquals(sink.lines.slice(3), [
     "Cannot secure 5: x (and 3 more like this)",
-    "Dropped bob: y",
+    "Cannot admit bob: y",
   ]);
+});
+
+Deno.test("every dropped client is logged", () => {
+  const sink = new Sink();
+  using log = new Log("off", "en", sink);
+  log.frequentFailure("Dropped ann: y");
+  log.frequentFailure("Dropped bob: y");
+  assertEquals(sink.lines, ["Dropped ann: y", "Dropped bob: y"]);
 });
 
 Deno.test("the number of frequent failures is logged once a minute", () => {
@@ -157,20 +165,22 @@ Deno.test("the number of frequent failures is logged once a minute", () => {
   try {
     const sink = new Sink();
     using log = new Log("off", "zh", sink);
-    log.frequentFailure("Dropped a");
+    log.frequentFailure("Cannot admit a");
     tick();
     assertEquals(timers, 0); // The minute had no more.
-    for (const name of ["b", "c", "d"]) log.frequentFailure(`Dropped ${name}`);
+    for (const name of ["b", "c", "d"]) {
+      log.frequentFailure(`Cannot admit ${name}`);
+    }
     tick();
-    log.frequentFailure("Dropped e");
+    log.frequentFailure("Cannot admit e");
     assertEquals(sink.lines, [
-      "Dropped a",
-      "Dropped b",
-      "Dropped d（另有 1 次类似情况）",
+      "Cannot admit a",
+      "Cannot admit b",
+      "Cannot admit d（另有 1 次类似情况）",
     ]);
     tick();
     tick();
-    assertEquals(sink.lines.slice(3), ["Dropped e"]);
+    assertEquals(sink.lines.slice(3), ["Cannot admit e"]);
     assertEquals(timers, 0);
   } finally {
     Object.assign(globalThis, { setInterval, clearInterval });
