@@ -1020,6 +1020,8 @@ const MAX_EVENTS = 64;
  * that the last output took. It bounds the share of time that a storm of them costs.
  */
 const PRESENCE_PAUSE = 4;
+/** Maximum number of names in the greeting. */
+const MAX_GREETED = 10;
 /** Size of unread private output from which private messages are refused, in bytes. */
 const MAX_PRIVATE = 64 * 1024;
 
@@ -1147,9 +1149,16 @@ class Broadcaster {
 
   /** Returns the lines for a new member. */
   #greeting(name: string): string {
-    const { motd } = this.options;
-    const lines = [this.options.texts.welcome(name)];
+    const { texts, motd, commands } = this.options;
+    const { size, lastAt } = this.#history;
+    const lines = [texts.welcome(name)];
+    if (commands !== false) {
+      const others = this.#members.values().map(({ name }) => name);
+      const first = others.take(MAX_GREETED).toArray();
+      lines.push(asNotice(texts.greeting(this.#members.size, first)));
+    }
     if (motd !== "") lines.push(asNotice(motd));
+    if (size > 0) lines.push(asNotice(texts.history(size, formatTime(lastAt))));
     lines.push(...this.#history);
     return lines.join("\n");
   }
@@ -3086,6 +3095,11 @@ function formatDuration(milliseconds: number, units: string[]): string {
     .map((unit) => Math.floor(milliseconds / unit));
   const largest = Math.max(0, amounts.findLastIndex((amount) => amount > 0));
   return `${amounts[largest]} ${units[largest]}`;
+}
+
+/** Formats a time to the minute. */
+function formatTime(time: Date): string {
+  return time.toISOString().replace(/T(.{5}).*/, " $1 UTC");
 }
 
 /** Returns the number of columns of a text on a terminal: two for a wide character. */

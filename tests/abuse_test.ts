@@ -21,11 +21,11 @@ Deno.test("an HTTP request is answered by one notice, and nothing of it is said"
       await using web = await TestClient.connect(room.addr);
       for (const piece of pieces) await web.send(piece).catch(() => {});
       const lines = await web.rest();
-      assertEquals(lines[0], `Welcome ${web.who}`);
-      assertEquals(
-        lines.filter((line) => line.startsWith("-- ")),
-        ["-- This is a chat server. It does not speak HTTP"],
-      );
+      assertEquals(lines, [
+        `Welcome ${web.who}`,
+        `-- 1 here: ${ann.who}. /help lists the commands`,
+        "-- This is a chat server. It does not speak HTTP",
+      ]);
       assertEquals(await ann.lines(2), [
         `${web.who} is online`,
         `${web.who} is offline`,

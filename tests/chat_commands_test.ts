@@ -294,9 +294,10 @@ Deno.test("two slashes say one, and commands keep their place among the lines", 
 
 Deno.test("without commands every line is text, and no help is offered", async () => {
   await using room = openChat({ commands: false });
-  await using ann = await TestClient.join(room.addr);
+  await using ann = await TestClient.connect(room.addr);
   await ann.send("/nick ann\n//x\n/help\n");
-  assertEquals(await ann.lines(3), [
+  assertEquals(await ann.lines(4), [
+    `Welcome ${ann.who}`,
     `${ann.who}: /nick ann`,
     `${ann.who}: //x`,
     `${ann.who}: /help`,
@@ -306,7 +307,11 @@ Deno.test("without commands every line is text, and no help is offered", async (
 Deno.test("the room speaks Chinese, in its answers and notices, too", async () => {
   await using room = openChat({ lang: "zh", motd: "请友好" });
   await using ann = await TestClient.connect(room.addr);
-  assertEquals(await ann.lines(2), [`欢迎 ${ann.who}`, "-- 请友好"]);
+  assertEquals(await ann.lines(3), [
+    `欢迎 ${ann.who}`,
+    "-- 这里还没有其他人。输入 /help 查看命令",
+    "-- 请友好",
+  ]);
   await ann.send("/nick 小明\n/msg 小明 你好\n/foo\n");
   assertEquals(await ann.lines(4), [
     `${ann.who} 改名为 小明`,
@@ -409,9 +414,12 @@ Deno.test("a newcomer gets the last lines said, after its welcome and the messag
   await ann.send("/nick ann\none\ntwo\n/me waves\n/msg ann secret\nthree\n");
   while (await ann.line() !== "ann: three");
   await using bob = await TestClient.join(room.addr);
-  assertEquals(await bob.lines(5), [
-    "-- Be kind",
-    "-- and [1mbrief",
+  assertEquals(await bob.lines(2), ["-- Be kind", "-- and [1mbrief"]);
+  assertMatch(
+    (await bob.line())!,
+    /^-- History: 3 messages, last at \d{4}-\d\d-\d\d \d\d:\d\d UTC$/,
+  );
+  assertEquals(await bob.lines(3), [
     "ann: two",
     "* ann waves",
     "ann: three",
@@ -428,6 +436,7 @@ Deno.test("the history is bounded in bytes, and has the newest", async () => {
     await ann.line();
   }
   await using bob = await TestClient.join(room.addr);
+  assertMatch((await bob.line())!, /^-- History: 4 messages, /);
   const heard = await bob.lines(4);
   assertEquals(heard.map((line) => line!.split(": ")[1][0]), [..."6789"]);
   await ann.send("next\n");
@@ -458,4 +467,45 @@ Deno.test("there is no gap and nothing twice between the history and what follow
   await talking;
   await ann.end();
   await reading;
+});
+
+Deno.test("a new member learns who is here and how to list the commands", async () => {
+  await using room = openChat();
+  const greeting = async () => {
+    const client = await TestClient.connect(room.addr);
+    await client.line();
+    return [client, await client.line()] as const;
+  };
+  await using stack = new AsyncDisposableStack();
+  const help = "/help lists the commands";
+  const [ann, alone] = await greeting();
+  stack.use(ann);
+  assertEquals(alone, `-- No one else is here. ${help}`);
+  await ann.send("/nick ann\n");
+  await ann.line();
+  const names = ["ann"];
+  for (let count = 1; count <= 11; count++) {
+    const [client, text] = await greeting();
+    stack.use(client);
+    const first = names.slice(0, 10).join(", ");
+    const more = count > 10 ? ", …" : "";
+    assertEquals(text, `-- ${count} here: ${first}${more}. ${help}`);
+    names.push(client.who);
+  }
+});
+
+Deno.test("replies keep their place among the lines of the sender", async () => {
+  await using room = await meet(["ann"]);
+  const [ann] = room.clients;
+  for (let i = 0; i < 50; i++) {
+    await ann.send(`one\n/ping\ntwo\n/msg ann hi\nthree\n`);
+    assertEquals(await ann.lines(6), [
+      "ann: one",
+      "-- pong",
+      "ann: two",
+      "ann (private): hi",
+      "(private) → ann: hi",
+      "ann: three",
+    ]);
+  }
 });

@@ -110,7 +110,10 @@ Deno.test("a client that only connects and hangs up has come and gone", async ()
   await using ann = await TestClient.join(room.addr);
   const bob = await TestClient.connect(room.addr);
   await bob.end();
-  assertEquals(await bob.rest(), [`Welcome ${bob.who}`]);
+  assertEquals(await bob.rest(), [
+    `Welcome ${bob.who}`,
+    `-- 1 here: ${ann.who}. /help lists the commands`,
+  ]);
   assertEquals(await ann.lines(2), [
     `${bob.who} is online`,
     `${bob.who} is offline`,
@@ -147,7 +150,7 @@ Deno.test("an IPv4 client of an IPv6 port has its IPv4 address", async () => {
 });
 
 Deno.test("the room speaks the seed's words with lang zh", async () => {
-  await using room = openChat({ lang: "zh" });
+  await using room = openChat({ lang: "zh", commands: false });
   await using ann = await TestClient.connect(room.addr);
   assertEquals(await ann.line(), `欢迎 ${ann.who}`);
   const bob = await TestClient.connect(room.addr);

@@ -1,6 +1,6 @@
 /** What the tests have in common: a room, and clients to talk in it. */
 
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import {
   Chat,
@@ -11,6 +11,10 @@ import {
 } from "../mod.ts";
 
 const encoder = new TextEncoder();
+
+/** The notice that follows the welcome. */
+export const GREETING =
+  /^-- (No one else is|\d+) here(: .+)?\. \/help lists the commands$/;
 
 /** What a connection brings, line by line. */
 export function linesOf(
@@ -97,10 +101,11 @@ export class TestClient extends SocketClient {
     return new TestClient(await Deno.connect({ hostname, port }));
   }
 
-  /** Connects, and waits until the welcome says that it is in the room. */
+  /** Connects, and reads the welcome and the greeting. */
   static async join(addr: Deno.NetAddr): Promise<TestClient> {
     const client = await TestClient.connect(addr);
     assertEquals(await client.line(), `Welcome ${client.who}`);
+    assertMatch((await client.line())!, GREETING);
     return client;
   }
 }

@@ -305,8 +305,9 @@ Deno.test("one client too many of an address is told, and closed", async () => {
   assertEquals(await bob.rest(), [
     "Cannot enter: too many connections from 127.0.0.1",
   ]);
-  assertEquals(await other.lines(2), [
+  assertEquals(await other.lines(3), [
     `Welcome ${other.who}`,
+    "-- No one else is here. /help lists the commands",
     `${_ann.who} is online`,
   ]);
 });

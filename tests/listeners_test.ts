@@ -23,7 +23,7 @@ async function assertServes(
   connect: () => Promise<Deno.Conn>,
   nameOf: (conn: Deno.Conn, serial: number) => string,
 ): Promise<void> {
-  await using chat = new Chat();
+  await using chat = new Chat({ commands: false });
   const served = chat.serve(listener);
   const join = async (serial: number) => {
     const conn = await connect();

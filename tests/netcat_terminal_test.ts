@@ -5,6 +5,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 import { wrap } from "../netcat/width.ts";
+import { openChat, TestClient } from "./clients.ts";
 import { greeting, listen, Peer, TestRoom } from "./room.ts";
 import { Terminal, type TerminalOptions, terminalTest } from "./terminal.ts";
 
@@ -1162,6 +1163,50 @@ terminalTest("--lang zh explains everything in Chinese", async () => {
   await terminal.press("Enter");
   await terminal.showsRow(`== 2 人在线：${peer.who}、小明`);
 });
+
+for (const lang of ["en", "zh"] as const) {
+  terminalTest(
+    `it understands the server's lines with --lang ${lang}`,
+    async () => {
+      await using server = openChat({ lang, history: 10, motd: "Be kind" });
+      const { chat, addr } = server;
+      await using bob = await TestClient.connect(addr);
+      await bob.send("/nick bob\nold\n");
+      while (await bob.line() !== "bob: old");
+      await using terminal = await Terminal.open([
+        ...["--no-time", "--lang", lang, "--name", "ann", "--reconnect"],
+        `127.0.0.1:${addr.port}`,
+      ], { rows: 40 });
+      await terminal.until((screen) => screen.at(-1) === "ann>");
+      const enter = async (line: string) => {
+        await terminal.type(line);
+        await terminal.press("Enter");
+      };
+      await terminal.showsRow("│ bob: old");
+      // The list of members is not shown, and completes names.
+      await terminal.type("/msg b");
+      await terminal.press("Tab");
+      await enter("psst");
+      await terminal.until((screen) => screen.at(-2)?.endsWith("→ bob: psst"));
+      await enter("/help");
+      await terminal.until((screen) =>
+        screen.at(-2)?.startsWith("== /reconnect") &&
+        screen.some((row) => row.startsWith("-- /me "))
+      );
+      await enter("/reconnect");
+      await bob.send("new\n");
+      await terminal.until((screen) =>
+        screen.some((row) => row.endsWith("bob: new")) &&
+        screen.at(-1) === "ann>"
+      );
+      const rows = await terminal.scrollback();
+      assertEquals(rows.filter((row) => row.endsWith("bob: old")).length, 1);
+      assertEquals(rows.filter((row) => row.endsWith("pong")).length, 0);
+      await chat.kick("ann", "spam");
+      await terminal.assertEnds(1);
+    },
+  );
+}
 
 terminalTest("it asks for no permission but -N, and needs none", async () => {
   for (const flags of [[], ["--no-prompt"]]) {

@@ -427,6 +427,7 @@ Deno.test("netcat.ts says its version", async () => {
 async function join({ hostname, port }: Deno.NetAddr) {
   const netcat = new Command("netcat.ts", [hostname, `${port}`]);
   const who = (await netcat.line())?.replace("Welcome ", "");
+  await netcat.line(); // The greeting.
   return Object.assign(netcat, { who });
 }
 

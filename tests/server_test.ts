@@ -118,19 +118,29 @@ Deno.test("the server listens on an IPv6 address", async () => {
 /** Returns the lines of the room for a client, while another one joins and leaves. */
 async function roomLines(addr: Deno.NetAddr): Promise<string[]> {
   await using ann = await TestClient.connect(addr);
-  const welcome = await ann.line();
+  const start = await ann.lines(2);
   const bob = await TestClient.connect(addr);
   const online = await ann.line();
   await bob.end();
   await bob.rest();
-  const lines = [welcome, online, await ann.line()];
+  const lines = [...start, online, await ann.line()];
   return lines.map((line) =>
     line!.replace(ann.who, "ann").replace(bob.who, "bob")
   );
 }
 
-const ENGLISH = ["Welcome ann", "bob is online", "bob is offline"];
-const CHINESE = ["欢迎 ann", "bob 上线", "bob 下线"];
+const ENGLISH = [
+  "Welcome ann",
+  "-- No one else is here. /help lists the commands",
+  "bob is online",
+  "bob is offline",
+];
+const CHINESE = [
+  "欢迎 ann",
+  "-- 这里还没有其他人。输入 /help 查看命令",
+  "bob 上线",
+  "bob 下线",
+];
 
 Deno.test("--lang is the language of the room", async () => {
   await using english = await startServer(["--lang", "en"], { lang: "zh_CN" });
@@ -573,15 +583,18 @@ Deno.test("--motd, --history and --no-commands change the room", async () => {
     "--history=1",
     "--no-commands",
   ]);
-  await using ann = await TestClient.join(server.addr);
+  await using ann = await TestClient.connect(server.addr);
   await ann.send("/one\n/two\n");
-  assertEquals(await ann.lines(3), [
+  assertEquals(await ann.lines(4), [
+    `Welcome ${ann.who}`,
     "-- Be kind",
     `${ann.who}: /one`,
     `${ann.who}: /two`,
   ]);
-  await using bob = await TestClient.join(server.addr);
-  assertEquals(await bob.lines(2), ["-- Be kind", `${ann.who}: /two`]);
+  await using bob = await TestClient.connect(server.addr);
+  assertEquals(await bob.lines(2), [`Welcome ${bob.who}`, "-- Be kind"]);
+  assertMatch((await bob.line())!, /^-- History: 1 message, last at /);
+  assertEquals(await bob.line(), `${ann.who}: /two`);
 });
 
 Deno.test("a flood of commands does not delay the lines of others", async () => {

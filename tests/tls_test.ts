@@ -61,6 +61,7 @@ Deno.test("clients of a TLS port and of a plain port are in one room", async () 
   const conn = await connectTls(server.tlsAddr, certificate);
   const bob = linesOf(conn);
   assertMatch((await bob.read()).value!, /^Welcome 127\.0\.0\.1:\d+$/);
+  await bob.read(); // The greeting.
   await ann.line(); // Bob joins.
   await ann.send("hello\n");
   assertEquals((await bob.read()).value, `${ann.who}: hello`);
@@ -85,6 +86,7 @@ Deno.test("a port is a TLS port if there is a certificate and no --tls-port", as
   );
   const ann = linesOf(conn);
   assertMatch((await ann.read()).value!, /^Welcome /);
+  await ann.read(); // The greeting.
   await ann.cancel();
 });
 
@@ -107,6 +109,7 @@ Deno.test("the server opens no port but the TLS port", async () => {
   const { localAddr } = conn;
   assert(localAddr.transport === "tcp");
   assertEquals((await ann.read()).value, `Welcome 127.0.0.1:${localAddr.port}`);
+  await ann.read(); // The greeting.
   await ann.cancel();
 });
 
@@ -116,6 +119,7 @@ Deno.test("a TLS client that ends its output receives pending lines and leaves",
   const conn = await connectTls(server.tlsAddr, certificate);
   const ann = linesOf(conn);
   const name = (await ann.read()).value!.replace("Welcome ", "");
+  await ann.read(); // The greeting.
   await using bob = await TestClient.join(server.addr);
   await ann.read(); // Bob joins.
   await conn.write(encoder.encode("the end"));
@@ -174,6 +178,7 @@ Deno.test({
     await using silent = await TestClient.connect(server.tlsAddr);
     const ann = linesOf(await connectTls(server.tlsAddr, certificate));
     assertMatch((await ann.read()).value!, /^Welcome /);
+    await ann.read(); // The greeting.
     server.kill("SIGTERM");
     assertEquals((await ann.read()).value, "The server is shutting down");
     assertEquals(await server.code(), 0);
@@ -224,6 +229,7 @@ Deno.test({
     const conn = await connectTls(addr, certificate);
     const ann = linesOf(conn);
     const name = (await ann.read()).value!.replace("Welcome ", "");
+    await ann.read(); // The greeting.
     const silent = await Promise.all(
       Array.from({ length: 100 }, () => TestClient.connect(addr)),
     );
@@ -233,6 +239,7 @@ Deno.test({
     for (const client of silent) await client[Symbol.asyncDispose]();
     const bob = linesOf(await connectTls(addr, certificate));
     assertMatch((await bob.read()).value!, /^Welcome /);
+    await bob.read(); // The greeting.
     await bob.cancel();
     await ann.cancel();
     server.kill("SIGKILL");
@@ -354,12 +361,14 @@ Deno.test({
     const conn = await connectTls(server.tlsAddr, certificate);
     const ann = linesOf(conn);
     await ann.read();
+    await ann.read(); // The greeting.
     const old = await Deno.readTextFile(certificate.cert);
     await certificate.renew();
     server.kill("SIGHUP");
     await server.says(/^The certificate was renewed$/m);
     const bob = linesOf(await connectTls(server.tlsAddr, certificate));
     await bob.read();
+    await bob.read(); // The greeting.
     assertMatch((await ann.read()).value!, / is online$/);
     await conn.write(encoder.encode("still here\n"));
     assertMatch((await bob.read()).value!, /: still here$/);
@@ -385,6 +394,7 @@ Deno.test({
       server.kill("SIGHUP");
       const ann = linesOf(await connecting);
       assertMatch((await ann.read()).value!, /^Welcome /);
+      await ann.read(); // The greeting.
       await ann.cancel();
     }
   },
@@ -407,6 +417,7 @@ Deno.test({
     const { hostname, port } = server.tlsAddr;
     const ann = linesOf(await Deno.connectTls({ hostname, port, caCerts }));
     assertMatch((await ann.read()).value!, /^Welcome /);
+    await ann.read(); // The greeting.
     await ann.cancel();
   },
 });
@@ -524,6 +535,7 @@ Deno.test("the server finds a certificate and a key in one file", async () => {
     await Deno.connectTls({ hostname, port, caCerts: [cert] }),
   );
   assertMatch((await ann.read()).value!, /^Welcome /);
+  await ann.read(); // The greeting.
   await ann.cancel();
 });
 
@@ -566,6 +578,7 @@ Deno.test("netcat.ts talks TLS with a server that it trusts", async () => {
     ...["127.0.0.1", `${server.tlsAddr.port}`],
   ], PERMISSIONS);
   const name = (await netcat.line())!.replace("Welcome ", "");
+  await netcat.line(); // The greeting.
   await netcat.write("the end");
   await netcat.closeStdin();
   let line;
