@@ -94,6 +94,14 @@ Deno.test("the server listens on a port that is given", async () => {
   }
 });
 
+Deno.test("the server listens on each port that is given", async () => {
+  await using server = await startServer(["--port", "0"]);
+  const [, port] = /:(\d+)$/.exec(await server.line() ?? "")!;
+  await using ann = await TestClient.join(server.addr);
+  await using bob = await TestClient.join({ ...server.addr, port: +port });
+  assertEquals(await ann.line(), `${bob.who} is online`);
+});
+
 Deno.test("the server listens on this machine only by default", async () => {
   await using server = new Command("server.ts", ["--port", "0"]);
   assertMatch(await server.line() ?? "", / (127\.0\.0\.1|\[::1\]):\d+$/);
@@ -330,7 +338,8 @@ for (const option of NUMERIC) {
   Deno.test(`the server accepts only integers in range for ${option}`, async () => {
     const { min, max } = OPTIONS[option.slice(2) as "rate"];
     const rule = `must be an integer from ${min} to ${max}`;
-    for (const value of ["x", "1x", "-1", "1.5", "1e3", "0x1", `${max + 1}`]) {
+    const outside = [`${min - 1}`, `${max + 1}`];
+    for (const value of ["x", "1x", "-1", "1.5", "1e3", "0x1", ...outside]) {
       await assertRefuses(
         ["--port=0", option, value],
         2,
