@@ -2139,13 +2139,12 @@ const HANG_UP_TIMEOUT = 1_000;
 const LOCAL_BUFFER = 64 * 1024;
 
 /**
- * A connection that a chat can serve: streams of bytes and an address. A `Deno.Conn`
- * (TCP, TLS or Unix) is one.
+ * A connection that a chat can serve: an address, and either streams of bytes or the
+ * methods of a `Deno.Conn` (TCP, TLS or Unix).
  *
- * If a connection has the methods `read`, `write`, `closeWrite` and `close` of a
- * `Deno.Conn`, the chat uses these instead of the streams. The streams of a
- * `Deno.Conn` close it in both directions at the end of its input, but a client that
- * has shut down its sending side still receives its pending output.
+ * The chat uses the methods if there are both. The streams of a `Deno.Conn` close it
+ * in both directions at the end of its input, but a client that has shut down its
+ * sending side still receives its pending output.
  *
  * @example Serve a client that is made of streams
  * ```ts
@@ -2169,32 +2168,45 @@ const LOCAL_BUFFER = 64 * 1024;
  * assert(received.join("").endsWith("192.0.2.1:50000: hello\n"));
  * ```
  */
-export interface Connection {
-  /** The bytes that the client sends. */
-  readonly readable: ReadableStream<Uint8Array>;
-  /** Takes the bytes for the client. */
-  readonly writable: WritableStream<Uint8Array>;
-  /** The address of the client, which is its initial name. */
-  readonly remoteAddr: Deno.Addr | { hostname: string; port: number } | {
-    transport: string;
-  };
-  /**
-   * Encodes a chunk for a transport that frames its messages. Each chunk is framed
-   * once for all connections with the same function.
-   */
-  readonly frame?: (chunk: Uint8Array) => Uint8Array;
-}
+export type Connection =
+  & {
+    /** The address of the client, which is its initial name. */
+    readonly remoteAddr:
+      | Deno.Addr
+      | { hostname: string; port: number }
+      | { transport: string };
+    /**
+     * Encodes a chunk for a transport that frames its messages. Each chunk is framed
+     * once for all connections with the same function.
+     */
+    readonly frame?: (chunk: Uint8Array) => Uint8Array;
+  }
+  & (
+    | {
+      /** The bytes that the client sends. */
+      readonly readable: ReadableStream<Uint8Array>;
+      /** Takes the bytes for the client. */
+      readonly writable: WritableStream<Uint8Array>;
+    }
+    | {
+      /** Reads into a buffer. Resolves with the number of bytes, or null at the end. */
+      read(buffer: Uint8Array): Promise<number | null>;
+      /** Writes some of the bytes. Resolves with their number. */
+      write(bytes: Uint8Array): Promise<number>;
+      /** Ends the output, and keeps the input open. */
+      closeWrite(): Promise<void>;
+      /** Closes the connection. Reads and writes in progress fail. */
+      close(): void;
+      /** Completes a handshake before the first read or write, within 10 seconds. */
+      handshake?(): Promise<unknown>;
+      setNoDelay?(noDelay: boolean): void;
+      setKeepAlive?(keepAlive: boolean): void;
+    }
+  );
 
-/** The methods of a `Deno.Conn` that a chat uses. */
-interface Socket {
-  read(buffer: Uint8Array): Promise<number | null>;
-  write(bytes: Uint8Array): Promise<number>;
-  closeWrite(): Promise<void>;
-  close(): void;
-  handshake?(): Promise<unknown>;
-  setNoDelay?(noDelay: boolean): void;
-  setKeepAlive?(keepAlive: boolean): void;
-}
+/** The connections that have methods, and those that have streams. */
+type Socket = Extract<Connection, { read: unknown }>;
+type Streams = Extract<Connection, { readable: unknown }>;
 
 /** One connection: its reading side, its end and its {@linkcode ClientWriter}. */
 class Client {
@@ -2219,9 +2231,7 @@ class Client {
     const { remoteAddr, frame } = conn;
     this.address = "hostname" in remoteAddr ? hostOf(remoteAddr.hostname) : "";
     this.frame = frame;
-    this.#socket = "closeWrite" in conn
-      ? conn as Connection & Socket
-      : new StreamSocket(conn);
+    this.#socket = "read" in conn ? conn : new StreamSocket(conn);
     this.writer = new ClientWriter(this, this.#socket, pool);
     try {
       this.#socket.setNoDelay?.(true);
@@ -2306,12 +2316,14 @@ class Client {
 
 /** Gives a pair of streams the methods of a socket. */
 class StreamSocket implements Socket {
+  readonly remoteAddr: Connection["remoteAddr"];
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
   #rest: Uint8Array = new Uint8Array(0);
   #failWrite = (_reason: unknown) => {};
 
-  constructor({ readable, writable }: Connection) {
+  constructor({ readable, writable, remoteAddr }: Streams) {
+    this.remoteAddr = remoteAddr;
     this.#reader = readable.getReader();
     this.#writer = writable.getWriter();
   }

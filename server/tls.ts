@@ -54,9 +54,7 @@ export class TlsListener implements AsyncIterable<Connection> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Connection> {
     for await (const conn of this.#listener) {
-      const connection = new TlsConnection(conn, this.#context);
-      // A chat uses the methods of a connection and not its streams.
-      yield connection as unknown as Connection;
+      yield new TlsConnection(conn, this.#context);
     }
   }
 }

@@ -114,7 +114,7 @@ export class TestClient extends SocketClient {
 export class MemoryClient extends LineClient {
   static #served = 0;
   /** The server's end of it. */
-  readonly conn: Connection;
+  readonly conn: Extract<Connection, { readable: unknown }>;
   readonly who: string;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
 
