@@ -2525,46 +2525,39 @@ type Options =
   & Pick<ChatOptions, "admit">
   & { texts: Texts };
 
-/** The rule of each option: the test of a value and the description of the values. */
-const RULES: {
-  [Name in keyof ChatOptions]-?: [(value: unknown) => boolean, string];
-} = {
-  lang: [(value) => LANGS.includes(value as Lang), "a known language"],
+/** The rule of an option: the test of a value and the description of the values. */
+type Rule = [isValid: (value: unknown) => boolean, values: string];
+
+const RULES: { [Name in keyof ChatOptions]-?: Rule } = {
+  lang: [(value) => Object.hasOwn(TEXTS, value as string), '"en" or "zh"'],
   signal: [(value) => value instanceof AbortSignal, "an AbortSignal"],
-  maxBacklog: integer(2 ** 20, 2 ** 30),
-  maxLine: integer(1, 2 ** 24),
-  rate: number(1_000_000),
-  maxClients: integer(0, 1_000_000),
-  maxPerAddress: integer(0, 1_000_000),
-  connectRate: number(1_000_000),
-  idle: number(2 ** 31 - 1),
+  maxBacklog: between(2 ** 20, 2 ** 30, "an integer"),
+  maxLine: between(1, 2 ** 24, "an integer"),
+  rate: between(0, 1_000_000),
+  maxClients: between(0, 1_000_000, "an integer"),
+  maxPerAddress: between(0, 1_000_000, "an integer"),
+  connectRate: between(0, 1_000_000),
+  idle: between(0, 2 ** 31 - 1),
   commands: [
     (value) =>
       value === false || Object.entries(value as object).every(isCommand),
     "false, or commands with usage, help and run, under names without spaces",
   ],
-  history: integer(0, 10_000),
+  history: between(0, 10_000, "an integer"),
   motd: [(value) => typeof value === "string", "a string"],
   admit: [(value) => typeof value === "function", "a function"],
   log: [(value) => typeof value === "function", "a function"],
 };
 
-function integer(
+function between(
   min: number,
   max: number,
-): [(value: unknown) => boolean, string] {
-  return [
-    (value) =>
-      Number.isInteger(value) && Number(value) >= min && Number(value) <= max,
-    `an integer from ${min} to ${max}`,
-  ];
-}
-
-function number(max: number): [(value: unknown) => boolean, string] {
-  return [
-    (value) => typeof value === "number" && value >= 0 && value <= max,
-    `a number from 0 to ${max}`,
-  ];
+  kind: "a number" | "an integer" = "a number",
+): Rule {
+  const isValid = (value: unknown) =>
+    typeof value === "number" && min <= value && value <= max &&
+    (kind === "a number" || Number.isInteger(value));
+  return [isValid, `${kind} from ${min} to ${max}`];
 }
 
 function isCommand([name, command]: [string, Partial<Command>]): boolean {
@@ -2573,34 +2566,31 @@ function isCommand([name, command]: [string, Partial<Command>]): boolean {
 }
 
 /** Checks the options and adds the defaults. */
-function checkOptions(given: ChatOptions): Options {
-  const options = { ...DEFAULTS, ...withoutUndefined(given) };
-  for (const [name, value] of Object.entries(options)) {
+function checkOptions(options: ChatOptions): Options {
+  const given = Object.entries(options)
+    .filter(([, value]) => value !== undefined);
+  for (const [name, value] of given) {
     const [isValid, values] = RULES[name as keyof ChatOptions] ?? [];
     if (isValid === undefined || isValid(value)) continue;
     const ErrorType = typeof value === "number" ? RangeError : TypeError;
     throw new ErrorType(`Invalid ${name} ${value}: must be ${values}`);
   }
-  const { log } = options;
+  const all: typeof DEFAULTS & ChatOptions = {
+    ...DEFAULTS,
+    ...Object.fromEntries(given),
+  };
   return {
-    ...options,
-    motd: printable(options.motd),
-    texts: TEXTS[options.lang],
+    ...all,
+    motd: printable(all.motd),
+    texts: TEXTS[all.lang],
     log(message) {
       try {
-        log(message);
+        all.log(message);
       } catch {
-        // A program that cannot log does not end the chat.
+        // A log that throws does not end the chat.
       }
     },
   };
-}
-
-function withoutUndefined<T extends object>(object: T): T {
-  const entries = Object.entries(object).filter(([, value]) =>
-    value !== undefined
-  );
-  return Object.fromEntries(entries) as T;
 }
 
 // --- Commands --------------------------------------------------------------------
