@@ -1150,7 +1150,7 @@ class Broadcaster {
   /** Returns the lines for a new member. */
   #greeting(name: string): string {
     const { texts, motd, commands } = this.options;
-    const { size, lastAt } = this.#history;
+    const history = this.#history.lines;
     const lines = [texts.welcome(name)];
     if (commands !== false) {
       const others = this.#members.values().map(({ name }) => name);
@@ -1158,8 +1158,10 @@ class Broadcaster {
       lines.push(asNotice(texts.greeting(this.#members.size, first)));
     }
     if (motd !== "") lines.push(asNotice(motd));
-    if (size > 0) lines.push(asNotice(texts.history(size, formatTime(lastAt))));
-    lines.push(...this.#history);
+    if (history.length > 0) {
+      const time = formatTime(this.#history.lastAt);
+      lines.push(asNotice(texts.history(history.length, time)), ...history);
+    }
     return lines.join("\n");
   }
 
@@ -2727,25 +2729,22 @@ function builtInCommands(
   all: () => Iterable<Command>,
 ): Record<string, Command> {
   const { help } = texts;
-  const command = ([usage, help]: string[], run: Command["run"]): Command => ({
-    usage,
-    help,
-    run,
-  });
-  /** Creates a command that needs an argument. */
-  const withArgument = (
+  const command = (
     [usage, help]: string[],
     run: Command["run"],
+    { needsArgument = false } = {},
   ): Command => ({
     usage,
     help,
     run: (context, argument) =>
-      argument === ""
+      needsArgument && argument === ""
         ? context.reply(texts.usage(usage))
         : run(context, argument),
   });
   return {
-    nick: withArgument(help.nick, ({ rename }, name) => rename(name)),
+    nick: command(help.nick, ({ rename }, name) => rename(name), {
+      needsArgument: true,
+    }),
     who: command(help.who, ({ chat, reply }) => {
       const { members } = chat;
       const lines = members.slice(0, MAX_LISTED).map(({ name, joinedAt }) =>
@@ -2760,7 +2759,7 @@ function builtInCommands(
         ? reply(texts.usage(help.msg[0]))
         : sendPrivate(name, text);
     }),
-    me: withArgument(help.me, ({ act }, text) => act(text)),
+    me: command(help.me, ({ act }, text) => act(text), { needsArgument: true }),
     quit: command(help.quit, async ({ say, leave }, text) => {
       if (text !== "") await say(text);
       await leave();
@@ -2887,39 +2886,30 @@ const MAX_HISTORY = 64 * 1024;
 
 /** The latest messages, which a new member receives. */
 class History {
-  readonly #lines: { text: string; bytes: number }[] = [];
+  readonly lines: string[] = [];
   #bytes = 0;
   /** The time of the last message. */
   lastAt = new Date(0);
 
   constructor(readonly limit: number) {}
 
-  /** The number of messages. */
-  get size(): number {
-    return this.#lines.length;
-  }
-
   /** Adds messages, each with a prefix. */
   add(prefix: string, messages: string[]): void {
     if (this.limit === 0) return;
     this.lastAt = new Date();
     for (const message of messages.slice(-this.limit)) {
-      const text = prefix + message;
-      const bytes = encoder.encode(text).length + 1;
-      this.#lines.push({ text, bytes });
-      this.#bytes += bytes;
+      this.#bytes += sizeOf(prefix + message);
+      this.lines.push(prefix + message);
     }
-    let surplus = Math.max(0, this.#lines.length - this.limit);
-    for (let i = 0; i < surplus || this.#bytes > MAX_HISTORY; i++) {
-      this.#bytes -= this.#lines[i].bytes;
-      surplus = Math.max(surplus, i + 1);
+    while (this.lines.length > this.limit || this.#bytes > MAX_HISTORY) {
+      this.#bytes -= sizeOf(this.lines.shift()!);
     }
-    this.#lines.splice(0, surplus);
   }
+}
 
-  *[Symbol.iterator](): Generator<string> {
-    for (const { text } of this.#lines) yield text;
-  }
+/** Returns the size of a line in UTF-8, with its end. */
+function sizeOf(line: string): number {
+  return encoder.encode(line).length + 1;
 }
 
 // --- Texts -----------------------------------------------------------------------
