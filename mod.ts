@@ -379,7 +379,7 @@ export class Chat implements AsyncDisposable {
     const oldest = Date.now() - idle;
     for (const { id, spokeAt } of this.#connections.keys()) {
       if (spokeAt > oldest) continue;
-      const notice = texts.idle(idle);
+      const notice = texts.idle(formatDuration(idle, texts));
       void this.#broadcaster.send({ type: "leaving", id, notice });
     }
   }
@@ -2748,7 +2748,10 @@ function builtInCommands(
     who: command(help.who, ({ chat, reply }) => {
       const { members } = chat;
       const lines = members.slice(0, MAX_LISTED).map(({ name, joinedAt }) =>
-        texts.present(name, Date.now() - joinedAt.getTime())
+        texts.present(
+          name,
+          formatDuration(Date.now() - joinedAt.getTime(), texts),
+        )
       );
       if (members.length > MAX_LISTED) lines.push("…");
       return reply([texts.here(members.length), ...lines].join("\n"));
@@ -2790,15 +2793,8 @@ const MAX_NAME = 32;
 const MAX_NAME_INPUT = 256;
 
 /** Scripts that have letters in similar shapes. A name uses at most one of them. */
-const SIMILAR_SCRIPTS = [
-  "Latin",
-  "Greek",
-  "Cyrillic",
-  "Armenian",
-  "Cherokee",
-  "Coptic",
-  "Lisu",
-].map((script) => new RegExp(`\\p{Script=${script}}`, "u"));
+const SIMILAR_SCRIPTS = "Latin Greek Cyrillic Armenian Cherokee Coptic Lisu"
+  .split(" ").map((script) => new RegExp(`\\p{Script=${script}}`, "u"));
 
 /** Returns the rule that a name breaks, or nothing if members can have the name. */
 function nameProblem(name: string, { nameRules }: Texts): string | undefined {
@@ -2974,17 +2970,14 @@ const EN = {
       ? `The name ${name} is taken`
       : `The name ${name} is too similar to ${owner}`,
   here: (count: number) => `${count} here:`,
-  present: (name: string, milliseconds: number) =>
-    `${name} (${formatDuration(milliseconds, ["s", "min", "h", "d"])})`,
+  present: (name: string, duration: string) => `${name} (${duration})`,
+  units: ["s", "min", "h", "d"],
   noSuchMember: (name: string) => `No one here is named ${name}`,
   notReceiving: (name: string) => `Not sent: ${name} is not receiving messages`,
   tooLong: (maxLine: number) =>
     `Not sent: the line is longer than ${maxLine} bytes`,
   discarded: "Not sent: the server holds too many unfinished lines. Try again",
-  idle: (milliseconds: number) =>
-    `Disconnected after ${
-      formatDuration(milliseconds, ["s", "min", "h", "d"])
-    } without a line`,
+  idle: (duration: string) => `Disconnected after ${duration} without a line`,
   removed: (reason: string) => `You were removed${reason && `: ${reason}`}`,
   wasRemoved: (name: string, reason: string) =>
     `${name} was removed${reason && `: ${reason}`}`,
@@ -3044,16 +3037,13 @@ const ZH: Texts = {
       ? `名字 ${name} 已被占用`
       : `名字 ${name} 与 ${owner} 过于相似`,
   here: (count) => `${count} 人在线：`,
-  present: (name, milliseconds) =>
-    `${name}（${formatDuration(milliseconds, ["秒", "分钟", "小时", "天"])}）`,
+  present: (name, duration) => `${name}（${duration}）`,
+  units: ["秒", "分钟", "小时", "天"],
   noSuchMember: (name) => `没有名为 ${name} 的成员`,
   notReceiving: (name) => `未发送：${name} 暂时无法接收消息`,
   tooLong: (maxLine) => `未发送：这一行超过 ${maxLine} 字节`,
   discarded: "未发送：服务器上未完成的行过多，请重试",
-  idle: (milliseconds) =>
-    `你已 ${
-      formatDuration(milliseconds, ["秒", "分钟", "小时", "天"])
-    }未发言，连接已断开`,
+  idle: (duration) => `你已 ${duration}未发言，连接已断开`,
   removed: (reason) => `你已被移出聊天室${reason && `：${reason}`}`,
   wasRemoved: (name, reason) =>
     `${name} 被移出聊天室${reason && `：${reason}`}`,
@@ -3082,7 +3072,7 @@ const TEXTS: Record<Lang, Texts> = { en: EN, zh: ZH };
 export const LANGS: readonly Lang[] = Object.keys(TEXTS) as Lang[];
 
 /** Formats a duration in its largest unit: seconds, minutes, hours or days. */
-function formatDuration(milliseconds: number, units: string[]): string {
+function formatDuration(milliseconds: number, { units }: Texts): string {
   const amounts = [1000, 60_000, 3_600_000, 86_400_000]
     .map((unit) => Math.floor(milliseconds / unit));
   const largest = Math.max(0, amounts.findLastIndex((amount) => amount > 0));
