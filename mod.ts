@@ -898,26 +898,24 @@ function* batches(
   // The number of bytes of a UTF-16 unit in UTF-8, at most.
   const width = NOT_ASCII.test(name + lines.join("")) ? 3 : 1;
   const prefix = width * name.length + 3;
-  let batch: string[] = [];
-  let size = 0;
+  let batch: Batch = { lines: [], isCommand: false, size: 0 };
   for (let line of lines) {
     const isCommand = hasCommands && line[0] === "/" && line[1] !== "/";
-    if (hasCommands && line[0] === "/" && !isCommand) line = line.slice(1);
-    const length = isCommand
+    if (hasCommands && line.startsWith("//")) line = line.slice(1);
+    const size = isCommand
       ? COMMAND_COST
       : Math.max(MIN_LINE, prefix + width * line.length);
-    if (batch.length > 0 && (isCommand || size + length > MAX_EVENT)) {
-      yield { lines: batch, isCommand: false, size };
-      batch = [];
-      size = 0;
+    const isFull = isCommand || batch.isCommand ||
+      batch.size + size > MAX_EVENT;
+    if (isFull && batch.lines.length > 0) {
+      yield batch;
+      batch = { lines: [], isCommand: false, size: 0 };
     }
-    if (isCommand) yield { lines: [line], isCommand, size: length };
-    else {
-      batch.push(line);
-      size += length;
-    }
+    batch.lines.push(line);
+    batch.isCommand = isCommand;
+    batch.size += size;
   }
-  if (batch.length > 0) yield { lines: batch, isCommand: false, size };
+  if (batch.lines.length > 0) yield batch;
 }
 
 // deno-lint-ignore no-control-regex
