@@ -925,6 +925,9 @@ const NOT_ASCII = /[^\x00-\x7f]/;
  * An event of the room, as {@linkcode Chat.events} reports it. Private messages are
  * not reported.
  *
+ * `left` has the reason that was given to {@linkcode Chat.kick}. An `action` is the
+ * text of `/me`. Each line of a text is an event of its own.
+ *
  * @example Format an event
  * ```ts
  * import type { ChatEvent } from "@linechat/chat";
@@ -959,28 +962,10 @@ export type ChatEvent =
     own: boolean;
   }
   & (
-    | {
-      /** A client became a member. */
-      type: "joined";
-    }
-    | {
-      /** A member left. */
-      type: "left";
-      /** The reason that was given to {@linkcode Chat.kick}. */
-      reason?: string;
-    }
-    | {
-      /** A member changed its name. */
-      type: "renamed";
-      /** The new name. */
-      newName: string;
-    }
-    | {
-      /** A message, an action (`/me`) or a notice was broadcast. */
-      type: "message" | "action" | "notice";
-      /** The text of one line. */
-      text: string;
-    }
+    | { type: "joined" }
+    | { type: "left"; reason?: string }
+    | { type: "renamed"; newName: string }
+    | { type: "message" | "action" | "notice"; text: string }
   );
 
 /**
@@ -1971,20 +1956,18 @@ export class Backpressure {
 /** Tokens that refill at a rate per second, up to one burst. */
 class TokenBucket {
   #level: number;
-  #updatedAt: number;
+  #updatedAt = performance.now();
 
   constructor(
     readonly rate: number,
     readonly burst: number,
-    readonly now = SYSTEM_CLOCK.now,
   ) {
     this.#level = burst;
-    this.#updatedAt = now();
   }
 
   /** The number of tokens. It is negative when too many were spent. */
   get level(): number {
-    const now = this.now();
+    const now = performance.now();
     const added = this.rate * (now - this.#updatedAt) / 1000;
     this.#level = Math.min(this.burst, this.#level + added);
     this.#updatedAt = now;
@@ -2218,7 +2201,7 @@ class Client {
   /** The time of its arrival or of its last line, in milliseconds. */
   spokeAt = Date.now();
   #timeout?: ReturnType<typeof setTimeout>;
-  #isClosed = false;
+  isClosed = false;
   #hasEnded = false;
 
   constructor(
@@ -2239,10 +2222,6 @@ class Client {
     } catch {
       // The client has closed the connection already. The first read reports it.
     }
-  }
-
-  get isClosed(): boolean {
-    return this.#isClosed;
   }
 
   get needsHandshake(): boolean {
@@ -2291,7 +2270,7 @@ class Client {
    * resets the connection, and the client might lose the last output.
    */
   async linger(): Promise<void> {
-    if (this.#hasEnded || this.#isClosed) return;
+    if (this.#hasEnded || this.isClosed) return;
     try {
       for await (const _ of this.read());
     } catch {
@@ -2301,13 +2280,13 @@ class Client {
 
   closeWithin(time: number): void {
     clearTimeout(this.#timeout);
-    if (!this.#isClosed) this.#timeout = setTimeout(() => this.close(), time);
+    if (!this.isClosed) this.#timeout = setTimeout(() => this.close(), time);
   }
 
   /** Closes the connection. Reads and writes in progress fail. */
   close(): void {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    if (this.isClosed) return;
+    this.isClosed = true;
     clearTimeout(this.#timeout);
     closeQuietly(this.#socket);
     this.writer.close();
