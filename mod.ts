@@ -147,15 +147,6 @@ export class Chat implements AsyncDisposable {
    *
    * @param listener A `Deno.Listener`, or any async iterable of connections.
    * @returns A promise that resolves when accepting has ended. It never rejects.
-   *
-   * @example Serve one room on two ports
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * await using chat = new Chat();
-   * chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-   * chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-   * ```
    */
   async serve(
     listener: AsyncIterable<Connection> & { close?(): void },
@@ -196,18 +187,6 @@ export class Chat implements AsyncDisposable {
    * @param conn The connection. The chat closes it.
    * @returns A promise that resolves when the connection is closed.
    * @throws {TypeError} If a stream of the connection is locked.
-   *
-   * @example Accept a connection yourself
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-   * const { port } = listener.addr;
-   * await using chat = new Chat();
-   * using client = await Deno.connect({ hostname: "127.0.0.1", port });
-   * chat.handleConn(await listener.accept());
-   * await client.read(new Uint8Array(100)); // "Welcome 127.0.0.1:50000\n"
-   * ```
    */
   async handleConn(conn: Connection): Promise<void> {
     const { remoteAddr: addr } = conn;
@@ -384,18 +363,7 @@ export class Chat implements AsyncDisposable {
     }
   }
 
-  /**
-   * The present members, in the order in which they joined.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   * import { assertEquals } from "@std/assert";
-   *
-   * await using chat = new Chat();
-   * assertEquals(chat.members, []);
-   * ```
-   */
+  /** The present members, in the order in which they joined. */
   get members(): Member[] {
     return this.#broadcaster.members;
   }
@@ -443,14 +411,6 @@ export class Chat implements AsyncDisposable {
    * client is behind, if the program sends much.
    * @throws {TypeError} If the name is not valid.
    * @throws {Error} If the chat has closed.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * await using chat = new Chat();
-   * await chat.say("clock", "It is noon");
-   * ```
    */
   async say(name: string, text: string): Promise<void> {
     await this.#speak("message", name, text);
@@ -463,14 +423,6 @@ export class Chat implements AsyncDisposable {
    * @param text The text. Each line becomes an action.
    * @throws {TypeError} If the name is not valid.
    * @throws {Error} If the chat has closed.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * await using chat = new Chat();
-   * await chat.act("clock", "strikes twelve"); // "* clock strikes twelve"
-   * ```
    */
   async act(name: string, text: string): Promise<void> {
     await this.#speak("action", name, text);
@@ -481,14 +433,6 @@ export class Chat implements AsyncDisposable {
    *
    * @param text The text. Each line becomes a notice.
    * @throws {Error} If the chat has closed.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * await using chat = new Chat();
-   * await chat.notice("Back in five minutes"); // "-- Back in five minutes"
-   * ```
    */
   async notice(text: string): Promise<void> {
     this.#checkOpen();
@@ -502,15 +446,6 @@ export class Chat implements AsyncDisposable {
    * @param text The text. Each line becomes a notice.
    * @returns Whether there is such a member.
    * @throws {Error} If the chat has closed.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   * import { assertEquals } from "@std/assert";
-   *
-   * await using chat = new Chat();
-   * assertEquals(await chat.tell("nobody", "Hello"), false);
-   * ```
    */
   async tell(name: string, text: string): Promise<boolean> {
     this.#checkOpen();
@@ -527,16 +462,6 @@ export class Chat implements AsyncDisposable {
    * @param reason The reason, on one line.
    * @returns Whether there is such a member.
    * @throws {Error} If the chat has closed.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * await using chat = new Chat();
-   * await using ann = chat.connect({ name: "ann" });
-   * await ann.lines.next(); // "Welcome ann"
-   * await chat.kick("ann", "advertising");
-   * ```
    */
   async kick(name: string, reason = ""): Promise<boolean> {
     this.#checkOpen();
@@ -609,16 +534,6 @@ export class Chat implements AsyncDisposable {
    * them up to 2 seconds to read their pending output, and closes the connections.
    *
    * @returns A promise that resolves when everything is closed.
-   *
-   * @example
-   * ```ts
-   * import { Chat } from "@linechat/chat";
-   *
-   * const chat = new Chat();
-   * const served = chat.serve(Deno.listen({ hostname: "127.0.0.1", port: 0 }));
-   * await chat.close();
-   * await served;
-   * ```
    */
   close(): Promise<void> {
     return this.#closed ??= this.#close();
@@ -933,19 +848,11 @@ const NOT_ASCII = /[^\x00-\x7f]/;
  * import type { ChatEvent } from "@linechat/chat";
  * import { assertEquals } from "@std/assert";
  *
- * function format(event: ChatEvent): string {
- *   switch (event.type) {
- *     case "message":
- *       return `${event.name}: ${event.text}`;
- *     case "renamed":
- *       return `${event.name} is now ${event.newName}`;
- *     default:
- *       return `${event.name} (${event.type})`;
- *   }
- * }
- * const time = new Date();
+ * const format = (event: ChatEvent) =>
+ *   event.type === "message" ? `${event.name}: ${event.text}` : event.type;
  * const ann = { id: "1", name: "ann", address: "192.0.2.1", own: false };
- * assertEquals(format({ type: "joined", time, ...ann }), "ann (joined)");
+ * const event: ChatEvent = { type: "joined", time: new Date(), ...ann };
+ * assertEquals(format(event), "joined");
  * ```
  */
 export type ChatEvent =
@@ -971,14 +878,12 @@ export type ChatEvent =
 /**
  * A member of the room.
  *
- * @example List the members
+ * @example Format a member
  * ```ts
- * import { Chat, type Member } from "@linechat/chat";
+ * import type { Member } from "@linechat/chat";
  *
- * await using chat = new Chat();
  * const format = ({ name, joinedAt }: Member) =>
  *   `${name} since ${joinedAt.toISOString()}`;
- * const list = chat.members.map(format);
  * ```
  */
 export interface Member {
