@@ -10,8 +10,8 @@
  * ```
  *
  * The program is a port of the chat server of *The Go Programming Language*
- * (https://gopl.io, ch8/chat) and keeps its names. The order of this file is the
- * path of a message:
+ * (https://gopl.io, ch8/chat) and keeps the names of its functions. The sections of
+ * this file follow the path of a message:
  *
  * 1. Accept: {@linkcode Chat.serve} accepts a connection and passes it to
  *    {@linkcode Chat.handleConn}, an async function per connection.
@@ -19,13 +19,14 @@
  * 3. Events: lines become messages and commands.
  * 4. Broadcaster: one loop over one async iterator of events is the only owner of
  *    the members.
- * 5. Fan-out: the text of a moment is written as one chunk to a trunk stream, which
- *    `tee()` splits once per kind of receiver. Each branch is piped into a sink,
- *    which appends the chunk to its log.
+ * 5. Fan-out: all output that is queued at the same time is written as one chunk to
+ *    a stream, the trunk. `tee()` splits it into one branch per kind of receiver (raw
+ *    bytes, or framed). Each branch is piped into a sink, which appends the chunk to
+ *    its log.
  * 6. Client writer: a cursor in that log, which writes to its connection as fast as
  *    the client reads.
  *
- * The other sections stand beside that path: backpressure, limits per address,
+ * The other sections support these steps: backpressure, limits per address,
  * connections, options, commands, names, history and texts.
  *
  * @example Serve a chat on a free port
@@ -64,9 +65,9 @@ const latin1 = new TextDecoder("latin1");
 const ACCEPT_PAUSE = 100;
 /** Time limit of a TLS handshake and of {@linkcode ChatOptions.admit}, in milliseconds. */
 const ENTRY_TIMEOUT = 10_000;
-/** Time to read the pending output when the chat closes, in milliseconds. */
+/** Time that clients have to read their output when the chat closes, in milliseconds. */
 const CLOSE_TIMEOUT = 2_000;
-/** Maximum number of refused clients that are given time to close their side. */
+/** Maximum number of refused clients that have time to close their side. */
 const MAX_REFUSING = 100;
 /** Maximum size of the unfinished lines of all clients together, in bytes. */
 const MAX_UNFINISHED = 64 * 1024 * 1024;
@@ -111,9 +112,9 @@ export class Chat implements AsyncDisposable {
   /** The number of connections so far, which gives each its id. */
   #count = 0;
   /** The number of connections so far that have no host and port. */
-  #unnamed = 0;
+  #withoutPort = 0;
   #refusing = 0;
-  /** The credit of the program. */
+  /** The credit of the program, whose bulk output waits like that of a member. */
   readonly #credit = new TokenBucket(CREDIT, CREDIT);
 
   /**
@@ -192,7 +193,7 @@ export class Chat implements AsyncDisposable {
     const { remoteAddr: addr } = conn;
     const name = "hostname" in addr
       ? formatAddress(hostOf(addr.hostname), addr.port)
-      : `${addr.transport}:${++this.#unnamed}`;
+      : `${addr.transport}:${++this.#withoutPort}`;
     await this.#handle(conn, name);
   }
 
@@ -203,14 +204,14 @@ export class Chat implements AsyncDisposable {
       : this.#limits.enter(client.address);
     const served = typeof entry === "string"
       ? this.#refuse(client, entry)
-      : this.#converse(client, entry);
+      : this.#serveClient(client, entry);
     this.#connections.set(client, served);
     await served;
     this.#connections.delete(client);
   }
 
-  /** Makes a client a member until the end of its input. */
-  async #converse(client: Client, allowance: Allowance): Promise<void> {
+  /** Admits a client, handles its lines and lets it leave. */
+  async #serveClient(client: Client, allowance: Allowance): Promise<void> {
     await this.#spend(allowance.credit, ENTRY_COST);
     let refusal = await this.#admit(client);
     if (this.#closed) refusal = this.#options.texts.closing;
@@ -242,7 +243,7 @@ export class Chat implements AsyncDisposable {
     const timeout = new AbortController();
     const signal = AbortSignal.any([timeout.signal, this.#closing.signal]);
     try {
-      if (!await this.#secure(client)) return;
+      if (!await this.#secure(client)) return; // The client is closed.
       return await Promise.race([
         admit?.({ name, address }),
         delay(ENTRY_TIMEOUT, texts.notAdmitted, { signal }),
@@ -338,7 +339,7 @@ export class Chat implements AsyncDisposable {
         });
       }
       client.spokeAt = Date.now();
-      // A client that does not read its replies is not read either.
+      // The next batch waits until the client has read its replies.
       await writer.privateWritten();
       if (writer.isFinishing) return;
     }
@@ -407,10 +408,10 @@ export class Chat implements AsyncDisposable {
    * @param name The name of the speaker. It must be a valid name. Members can have
    * the same name.
    * @param text The text. Each line becomes a message.
-   * @returns A promise that resolves when the text is queued. It takes longer while a
-   * client is behind, if the program sends much.
+   * @returns A promise that resolves when the text is queued. A program that
+   * sends more than 64 KiB per second waits while a client lags.
    * @throws {TypeError} If the name is not valid.
-   * @throws {Error} If the chat has closed.
+   * @throws {Error} If the chat has closed and its events have been read.
    */
   async say(name: string, text: string): Promise<void> {
     await this.#speak("message", name, text);
@@ -422,7 +423,7 @@ export class Chat implements AsyncDisposable {
    * @param name The name of the actor, as for {@linkcode Chat.say}.
    * @param text The text. Each line becomes an action.
    * @throws {TypeError} If the name is not valid.
-   * @throws {Error} If the chat has closed.
+   * @throws {Error} If the chat has closed and its events have been read.
    */
   async act(name: string, text: string): Promise<void> {
     await this.#speak("action", name, text);
@@ -432,11 +433,11 @@ export class Chat implements AsyncDisposable {
    * Broadcasts a notice. Its lines start with `-- `, which no member can send.
    *
    * @param text The text. Each line becomes a notice.
-   * @throws {Error} If the chat has closed.
+   * @throws {Error} If the chat has closed and its events have been read.
    */
   async notice(text: string): Promise<void> {
     this.#checkOpen();
-    await this.#perform({ type: "notice", text: printable(text) });
+    await this.#sendEvent({ type: "notice", text: printable(text) });
   }
 
   /**
@@ -445,13 +446,13 @@ export class Chat implements AsyncDisposable {
    * @param name The name of the member.
    * @param text The text. Each line becomes a notice.
    * @returns Whether there is such a member.
-   * @throws {Error} If the chat has closed.
+   * @throws {Error} If the chat has closed and its events have been read.
    */
   async tell(name: string, text: string): Promise<boolean> {
     this.#checkOpen();
     const id = this.#broadcaster.find(name)?.id;
     if (id === undefined) return false;
-    await this.#perform({ type: "notice", id, text: printable(text) });
+    await this.#sendEvent({ type: "notice", id, text: printable(text) });
     return true;
   }
 
@@ -461,13 +462,13 @@ export class Chat implements AsyncDisposable {
    * @param name The name of the member.
    * @param reason The reason, on one line.
    * @returns Whether there is such a member.
-   * @throws {Error} If the chat has closed.
+   * @throws {Error} If the chat has closed and its events have been read.
    */
   async kick(name: string, reason = ""): Promise<boolean> {
     this.#checkOpen();
     const id = this.#broadcaster.find(name)?.id;
     if (id === undefined) return false;
-    await this.#perform({ type: "leaving", id, reason: onOneLine(reason) });
+    await this.#sendEvent({ type: "leaving", id, reason: onOneLine(reason) });
     return true;
   }
 
@@ -480,7 +481,7 @@ export class Chat implements AsyncDisposable {
     this.#checkOpen();
     for (const { lines, size } of batches(linesOf(text), name, false)) {
       await this.#spend(this.#credit, size);
-      await this.#perform({ type, id: "", name, lines });
+      await this.#sendEvent({ type, id: "", name, lines });
     }
   }
 
@@ -490,13 +491,13 @@ export class Chat implements AsyncDisposable {
   }
 
   #checkOpen(): void {
-    if (this.#closed && this.#broadcaster.isOver) {
+    if (this.#closed && this.#broadcaster.isDone) {
       throw new Error("Cannot write to the chat: it has ended");
     }
   }
 
-  /** Sends an event of the program. While the chat closes, it has no effect. */
-  async #perform(event: RoomEvent): Promise<void> {
+  /** Sends an event of the program, unless the chat is closing. */
+  async #sendEvent(event: RoomEvent): Promise<void> {
     if (!this.#closed) await this.#broadcaster.send(event);
   }
 
@@ -525,7 +526,7 @@ export class Chat implements AsyncDisposable {
   ): LocalClient {
     if (name !== undefined) this.#checkName(name);
     const [conn, client] = connectedPair(address);
-    void this.#handle(conn, name ?? `memory:${++this.#unnamed}`);
+    void this.#handle(conn, name ?? `memory:${++this.#withoutPort}`);
     return client;
   }
 
@@ -566,7 +567,7 @@ export class Chat implements AsyncDisposable {
 
 const LF = 0x0a;
 const CR = 0x0d;
-/** Part of the first line in which another protocol is recognized, in bytes. */
+/** Number of bytes of the first line that are searched for another protocol. */
 const MAX_OPENING = 16 * 1024;
 
 /**
@@ -576,7 +577,8 @@ const MAX_OPENING = 16 * 1024;
  * A line ends with `\n`. A preceding `\r` and all control characters except tab are
  * removed. Invalid UTF-8 becomes U+FFFD. The last line needs no end.
  *
- * @param chunks The bytes. Chunks can share one buffer.
+ * @param chunks The bytes. A chunk is not used after the next one is requested, so chunks
+ * can share a buffer.
  * @param options `maxLine` is the maximum length of a line in bytes, without its
  * end (65536 by default). `onTooLong` is called for each longer line, as soon as its
  * length is known; the next chunk is read when the returned value has settled.
@@ -729,7 +731,7 @@ function linesOf(text: string): string[] {
   return printable(text).split("\n");
 }
 
-/** Removes the same characters, and newlines. */
+/** Removes unprintable characters, and replaces newlines by spaces. */
 function onOneLine(text: string): string {
   return printable(text).replaceAll("\n", " ");
 }
@@ -773,11 +775,11 @@ async function* pace(
 
 /** Maximum size of the output of one message event, in bytes, unless one line is longer. */
 const MAX_EVENT = 16 * 1024;
-/** Minimum size that a line counts, which bounds the number of lines in an event. */
+/** Size that a shorter line counts as, in bytes. It bounds the lines of an event. */
 const MIN_LINE = 64;
-/** Size that a command counts, in bytes. */
+/** Credit that a command costs, in bytes. */
 const COMMAND_COST = 1024;
-/** Size that an arrival counts, in bytes. */
+/** Credit that joining costs, in bytes. */
 const ENTRY_COST = 256;
 
 /** An event of the room. Clients cause it, or the program (with an empty id). */
@@ -790,7 +792,7 @@ type RoomEvent =
   /** A notice for one member or, without an id, for all. */
   | { type: "notice"; id?: string; text: string }
   | { type: "closing" }
-  /** Sends the output of arrivals and departures that has waited. */
+  /** Sends the delayed output of arrivals and departures. */
   | { type: "flushing" };
 
 /** The events of one type. */
@@ -810,7 +812,7 @@ function* batches(
   name: string,
   hasCommands: boolean,
 ): Generator<Batch> {
-  // The number of bytes of a UTF-16 unit in UTF-8, at most.
+  // Maximum number of UTF-8 bytes per UTF-16 unit.
   const width = NOT_ASCII.test(name + lines.join("")) ? 3 : 1;
   const prefix = width * name.length + 3;
   let batch: Batch = { lines: [], isCommand: false, size: 0 };
@@ -899,7 +901,7 @@ export interface Member {
 
 // --- Broadcaster ----------------------------------------------------------------
 
-/** Size of the collected output from which it is sent, in bytes. */
+/** Collected output of this size is sent without waiting for more events, in bytes. */
 const MAX_CHUNK = 256 * 1024;
 /** Number of events after which their output is sent. */
 const MAX_EVENTS = 64;
@@ -910,7 +912,7 @@ const MAX_EVENTS = 64;
 const PRESENCE_PAUSE = 4;
 /** Maximum number of names in the greeting. */
 const MAX_GREETED = 10;
-/** Size of unread private output from which private messages are refused, in bytes. */
+/** Unread private output from which a member receives no private messages, in bytes. */
 const MAX_PRIVATE = 64 * 1024;
 
 /** The owner of the room: the members, the history and the readers of events. */
@@ -926,9 +928,9 @@ class Broadcaster {
   #queue!: ReadableStreamDefaultController<[RoomEvent, () => void]>;
   /** The number of events since the last flush. */
   #unflushed = 0;
-  /** Whether one of them is not an arrival or a departure. */
+  /** Whether an event since the last flush is not an arrival or a departure. */
   #isUrgent = false;
-  /** The time from which arrivals and departures do not wait for others. */
+  /** The time until which the output of arrivals and departures is delayed. */
   #presenceDue = 0;
   #timer?: ReturnType<typeof setTimeout>;
 
@@ -964,7 +966,7 @@ class Broadcaster {
     const isFull = this.fanOut.pending >= MAX_CHUNK ||
       ++this.#unflushed >= MAX_EVENTS;
     if (isFull) return false;
-    // The queue holds more events if it is above its high-water mark, 0.
+    // A negative desired size means that more events are queued.
     if (this.#queue.desiredSize! < 0) return true;
     this.#isUrgent ||= type !== "entering" && type !== "leaving";
     const time = this.#presenceDue - performance.now();
@@ -996,7 +998,7 @@ class Broadcaster {
       case "closing":
         return this.#close();
       case "flushing":
-        // Its output is that of the events before it.
+        // Nothing to do: the loop sends the output of earlier events.
     }
   }
 
@@ -1188,7 +1190,7 @@ class Broadcaster {
     for (const key of keysOf(member.name)) this.#membersByKey.set(key, member);
   }
 
-  /** Finds a member by its name, or by one that looks alike, except one member. */
+  /** Finds a member by a name that is the same or looks alike, except the member `except`. */
   find(name: string, except?: string): Member | undefined {
     if (name.length > MAX_NAME_INPUT) return;
     return keysOf(name).map((key) => this.#membersByKey.get(key))
@@ -1200,8 +1202,8 @@ class Broadcaster {
   }
 
   /** Whether the room has ended and every event has been read. */
-  get isOver(): boolean {
-    return this.#readers.areDone;
+  get isDone(): boolean {
+    return this.#readers.isDone;
   }
 
   /** Ends the loop and the streams of events. */
@@ -1264,7 +1266,7 @@ class EventReaders {
   }
 
   /** Whether no event will follow and all have been read. */
-  get areDone(): boolean {
+  get isDone(): boolean {
     return this.#hasEnded && this.#readers.size === 0;
   }
 
@@ -1469,7 +1471,7 @@ interface Block {
 }
 
 /**
- * The receivers of one kind, and the log of what they have yet to read: a linked list
+ * The receivers of one kind, and the log of the output that they have not read yet: a linked list
  * of blocks. A client writer is a cursor in the log, so a block is freed when the last
  * cursor has passed it.
  *
@@ -1483,7 +1485,9 @@ class Sink {
   });
   /** The last block of the log. */
   tail: Block = { bytes: new Uint8Array(0), start: 0, end: 0 };
+  /** Resolves when the next chunk is in the log. */
   #received = Promise.withResolvers<void>();
+  /** Resolves when the current branch has ended. */
   #piped = Promise.resolve();
 
   constructor(
@@ -1511,7 +1515,10 @@ class Sink {
     return this.#received.promise;
   }
 
-  /** Appends a chunk to the log. Unframed chunks are parts of blocks already. */
+  /**
+   * Appends a chunk to the log. An unframed chunk is not copied: it lies in the buffer
+   * of the fan-out, which becomes a block.
+   */
   #append(chunk: Uint8Array): void {
     const { buffer, byteOffset, length } = chunk;
     const { bytes, start, end } = this.tail;
@@ -1553,7 +1560,7 @@ class Sink {
   }
 
   /** Notes that a writer has made progress. */
-  progressed(writer: ClientWriter): void {
+  noteLag(writer: ClientWriter): void {
     const lag = this.tail.end - writer.offset;
     this.backpressure.note(writer, lag / this.maxBacklog);
   }
@@ -1662,7 +1669,7 @@ class ClientWriter {
       this.#countPrivate(-this.#restPrivate);
       this.#restPrivate = 0;
     }
-    this.#sink?.progressed(this);
+    this.#sink?.noteLag(this);
     this.wake();
   };
 
@@ -1742,7 +1749,7 @@ const SYSTEM_CLOCK: Clock = {
 
 /**
  * Decides how long bulk senders wait. A bulk sender is one that has used up its
- * credit; nobody else ever waits.
+ * credit; other senders never wait.
  *
  * Bulk senders wait while a client lags by more than the high mark, until it has
  * caught up to the low mark. A client that does not catch up within `MAX_WAIT` is
@@ -1804,7 +1811,7 @@ export class Backpressure {
     });
   }
 
-  /** Lets everybody continue from now on. */
+  /** Lets all senders continue from now on. */
   stop(): void {
     this.#isStopped = true;
     this.#interrupt.abort();
@@ -1883,12 +1890,12 @@ class TokenBucket {
     return this.level === this.burst;
   }
 
-  /** Takes tokens. At most one burst is owed. */
+  /** Takes tokens. The level does not fall below minus one burst. */
   spend(tokens: number): void {
     this.#level = Math.max(-this.burst, this.level - tokens);
   }
 
-  /** Returns the time until there are so many tokens, in milliseconds. */
+  /** Returns the time until the bucket holds that many tokens, in milliseconds. */
   timeUntil(tokens: number): number {
     return Math.max(0, tokens - this.level) * 1000 / this.rate;
   }
@@ -1913,7 +1920,7 @@ interface AddressRecord {
 }
 
 /**
- * Limits the connections in all and of each address. The buckets of a closed
+ * Limits the number of connections, in total and per address. The buckets of a closed
  * connection stay with its address until they are full, so reconnecting does not
  * refill them.
  */
@@ -2096,7 +2103,7 @@ export type Connection =
 type Socket = Extract<Connection, { read: unknown }>;
 type Streams = Extract<Connection, { readable: unknown }>;
 
-/** One connection: its reading side, its end and its {@linkcode ClientWriter}. */
+/** One connection: reads its input, closes it, and owns its {@linkcode ClientWriter}. */
 class Client {
   /** The host of the client; empty if there is none. */
   readonly address: string;
@@ -2224,7 +2231,7 @@ class StreamSocket implements Socket {
     return part.length;
   }
 
-  /** Fails at `close` at the latest, since a sink can ignore that it is aborted. */
+  /** Rejects when the socket is closed. A sink might never settle an aborted write. */
   async write(bytes: Uint8Array): Promise<number> {
     await new Promise<void>((resolve, reject) => {
       this.#failWrite = reject;
@@ -2337,7 +2344,7 @@ export interface ChatOptions {
    * @default {16777216}
    */
   maxBacklog?: number;
-  /** Maximum length of a line in bytes, from 1 to 16 MiB. Longer lines are discarded. @default {65536} */
+  /** Maximum length of a line in bytes, from 1 byte to 16 MiB. Longer lines are discarded. @default {65536} */
   maxLine?: number;
   /** Maximum lines per second of one client, with a burst of one second. @default {0} */
   rate?: number;
@@ -2695,10 +2702,10 @@ function nameProblem(name: string, { nameRules }: Texts): string | undefined {
   }
 }
 
-/** Characters without a shape, and stacks of marks. */
+/** Matches characters without a shape, and stacks of marks. */
 const INVISIBLE =
   /[\p{Default_Ignorable_Code_Point}\u{13441}\u{13442}\u{16fe4}]|\p{M}{3}/u;
-/** The key of a name that looks like an address. */
+/** Matches the key of a name that looks like an address. */
 const ADDRESS = /^[\dol]+\.[\dol]|^localhost\.?$|:/;
 /** Returns whether a name looks like one of the server. Members cannot have it. */
 function isReserved(name: string): boolean {
@@ -2870,7 +2877,8 @@ const EN = {
     `Cannot enter: too many connections from ${address}`,
   tooFast: (address: string) =>
     `Cannot enter: too many new connections from ${address}. Try again later`,
-  notAdmitted: "Cannot enter: the server cannot decide. Try again later",
+  notAdmitted:
+    "Cannot enter: the server could not check the connection. Try again later",
   closing: "The server is shutting down",
 };
 

@@ -373,7 +373,8 @@ Deno.test("admit refuses a client with a reason before it enters", async (t) => 
   const refused = {
     eve: "Cannot enter: not you",
     dan: "Cannot enter: no",
-    bug: "Cannot enter: the server cannot decide. Try again later",
+    bug:
+      "Cannot enter: the server could not check the connection. Try again later",
   };
   for (const [name, reason] of Object.entries(refused)) {
     await t.step(name, async () => {
