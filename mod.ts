@@ -201,7 +201,7 @@ export class Chat implements AsyncDisposable {
     const client = new Client(String(++this.#count), name, conn, this.#unread);
     const entry = this.#closed
       ? this.#options.texts.closing
-      : this.#limits.enter(client.address);
+      : this.#limits.enter(client);
     const served = typeof entry === "string"
       ? this.#refuse(client, entry)
       : this.#serveClient(client, entry);
@@ -895,6 +895,8 @@ export interface Member {
   readonly name: string;
   /** The host that the member connects from; empty if there is none. */
   readonly address: string;
+  /** Whether the member is an operator, as {@linkcode Connection.isOperator} says. */
+  readonly isOperator: boolean;
   /** The time at which the member joined. */
   readonly joinedAt: Date;
 }
@@ -1025,9 +1027,9 @@ class Broadcaster {
 
   /** Adds a member, greets it and announces it to the others. */
   #enter(client: Client): void {
-    const { id, address } = client;
+    const { id, address, isOperator } = client;
     const name = this.#freeName(client.name);
-    const member = { id, name, address, joinedAt: new Date() };
+    const member = { id, name, address, isOperator, joinedAt: new Date() };
     this.fanOut.send(client, this.#greeting(name));
     this.fanOut.write(this.options.texts.online(name));
     this.fanOut.add(client); // It receives everything from here on.
@@ -1115,7 +1117,9 @@ class Broadcaster {
     const name = given.slice(0, MAX_NAME_INPUT).normalize("NFKC");
     const problem = nameProblem(name, texts);
     if (problem !== undefined) return this.#notify(id, problem);
-    if (isReserved(name)) return this.#notify(id, texts.nameReserved(name));
+    if (isReserved(name) && !member.isOperator) {
+      return this.#notify(id, texts.nameReserved(name));
+    }
     const owner = this.find(name, id);
     if (owner) {
       return this.#notify(id, texts.nameTaken(name, owner.name));
@@ -1156,7 +1160,7 @@ class Broadcaster {
   }
 
   #publish(
-    { id, name, address }: Omit<Member, "joinedAt">,
+    { id, name, address }: Pick<Member, "id" | "name" | "address">,
     details: EventDetails,
   ): void {
     const own = id === "";
@@ -1931,14 +1935,16 @@ class AddressLimits {
   constructor(readonly options: Options) {}
 
   /** Admits a connection and returns its buckets, or the reason of a refusal. */
-  enter(address: string): Allowance | string {
+  enter({ address, isOperator }: Client): Allowance | string {
     const { maxClients, maxPerAddress, connectRate, rate, texts } =
       this.options;
     const key = networkOf(address);
     const record = this.#records.get(key) ??
       { open: 0, connects: bucketOf(connectRate), unfilled: [] };
-    if (maxClients > 0 && this.#open >= maxClients) return texts.full;
-    if (address !== "") {
+    if (maxClients > 0 && this.#open >= maxClients && !isOperator) {
+      return texts.full;
+    }
+    if (address !== "" && !isOperator) {
       if (maxPerAddress > 0 && record.open >= maxPerAddress) {
         return texts.tooMany(address);
       }
@@ -2075,6 +2081,11 @@ export type Connection =
      * once for all connections with the same function.
      */
     readonly frame?: (chunk: Uint8Array) => Uint8Array;
+    /**
+     * Whether the client is an operator. An operator can enter a full room and can have
+     * a name that is reserved for the server, such as `op-1`. @default {false}
+     */
+    readonly isOperator?: boolean;
   }
   & (
     | {
@@ -2107,6 +2118,7 @@ type Streams = Extract<Connection, { readable: unknown }>;
 class Client {
   /** The host of the client; empty if there is none. */
   readonly address: string;
+  readonly isOperator: boolean;
   readonly frame: Connection["frame"];
   readonly writer: ClientWriter;
   readonly #socket: Socket;
@@ -2123,8 +2135,9 @@ class Client {
     conn: Connection,
     pool: MemoryPool,
   ) {
-    const { remoteAddr, frame } = conn;
+    const { remoteAddr, frame, isOperator = false } = conn;
     this.address = "hostname" in remoteAddr ? hostOf(remoteAddr.hostname) : "";
+    this.isOperator = isOperator;
     this.frame = frame;
     this.#socket = "read" in conn ? conn : new StreamSocket(conn);
     this.writer = new ClientWriter(this, this.#socket, pool);

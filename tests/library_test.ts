@@ -276,7 +276,12 @@ Deno.test("members have an id, a name, an address and a time", async () => {
   await using ann = chat.connect({ name: "ann", address: "2001:db8::1" });
   await lineOf(ann.lines, /Welcome/);
   const [{ joinedAt, ...member }] = chat.members;
-  assertEquals(member, { id: "1", name: "ann", address: "2001:db8::1" });
+  assertEquals(member, {
+    id: "1",
+    name: "ann",
+    address: "2001:db8::1",
+    isOperator: false,
+  });
   assert(start <= joinedAt.getTime() && joinedAt.getTime() <= Date.now());
 });
 
