@@ -2521,12 +2521,34 @@ const MAX_LISTED = 100;
  *   if (/^-- \d{4}-/.test(line)) break;
  * }
  * ```
+ *
+ * @example Add a command for operators
+ * ```ts
+ * import { Chat, type Command } from "@linechat/chat";
+ *
+ * const clear: Command = {
+ *   usage: "/clear",
+ *   help: "remove all other members",
+ *   isAvailable: ({ isOperator }) => isOperator,
+ *   async run({ chat, member }) {
+ *     for (const { id, name } of chat.members) {
+ *       if (id !== member.id) await chat.kick(name);
+ *     }
+ *   },
+ * };
+ * await using chat = new Chat({ commands: { clear } });
+ * ```
  */
 export interface Command {
   /** How the command is written, for example `/time [ZONE]`. */
   readonly usage: string;
   /** The description in `/help`, without a full stop; empty to hide the command. */
   readonly help: string;
+  /**
+   * Returns whether a member can use the command. For other members, the command is
+   * unknown and `/help` does not list it. By default, all members can use it.
+   */
+  isAvailable?(member: Member): boolean;
   /**
    * Runs the command. An error is logged, and the member receives a notice.
    *
@@ -2613,8 +2635,9 @@ class CommandTable {
     const [start] = /^\S+/.exec(line)!;
     const command = this.#commands.get(start.slice(1).toLowerCase());
     try {
-      if (command) await command.run(context, line.slice(start.length).trim());
-      else context.reply(texts.unknownCommand(shorten(start)));
+      if (command && isAvailable(command, member)) {
+        await command.run(context, line.slice(start.length).trim());
+      } else context.reply(texts.unknownCommand(shorten(start)));
     } catch (error) {
       log(
         `Cannot run ${shorten(start)} of ${member.name}: ${messageOf(error)}`,
@@ -2623,6 +2646,10 @@ class CommandTable {
     }
     await Promise.all(actions);
   }
+}
+
+function isAvailable(command: Command, member: Member): boolean {
+  return command.isAvailable?.(member) ?? true;
 }
 
 /** Creates the built-in commands, in the order of `/help`. */
@@ -2671,8 +2698,10 @@ function builtInCommands(
     }),
     // For the list only: a line that starts with two slashes is a message.
     "/": command(help.slash, () => {}),
-    help: command(help.help, ({ reply }) => {
-      const listed = [...all()].filter(({ help }) => help !== "");
+    help: command(help.help, ({ member, reply }) => {
+      const listed = [...all()].filter((command) =>
+        command.help !== "" && isAvailable(command, member)
+      );
       const width = 2 + Math.max(...listed.map(({ usage }) => widthOf(usage)));
       const line = ({ usage, help }: Command) =>
         usage + " ".repeat(width - widthOf(usage)) + help;

@@ -64,3 +64,30 @@ Deno.test("only an operator can have a name that is reserved for the server", as
     `${op.who} is now known as op-1`,
   ]);
 });
+
+Deno.test("a command that is not available is unknown and not in /help", async (t) => {
+  await using chat = new Chat({
+    commands: {
+      kick: {
+        usage: "/kick NAME",
+        help: "remove a member",
+        isAvailable: ({ isOperator }) => isOperator,
+        run: ({ reply }, name) => reply(`removed ${name}`),
+      },
+    },
+  });
+  await using ann = await join(chat, new MemoryClient());
+  await using op = await join(chat, new MemoryClient(), true);
+  const helpOf = async (client: MemoryClient) =>
+    (await answers(client, "/help")).filter((line) => line.includes("/kick"));
+  assertEquals(await helpOf(ann), []);
+  assertEquals(await helpOf(op), ["-- /kick NAME      remove a member"]);
+  for (const command of ["/kick", "/KICK", "/\u212aick"]) {
+    await t.step(command, async () => {
+      assertEquals(await answers(ann, `${command} bob`), [
+        `-- Unknown command ${command}. /help lists the commands`,
+      ]);
+      assertEquals(await answers(op, `${command} bob`), ["-- removed bob"]);
+    });
+  }
+});
