@@ -63,8 +63,10 @@ const latin1 = new TextDecoder("latin1");
 
 /** Pause after a failed accept, in milliseconds. */
 const ACCEPT_PAUSE = 100;
-/** Time limit of a TLS handshake and of {@linkcode ChatOptions.admit}, in milliseconds. */
-const ENTRY_TIMEOUT = 10_000;
+/** Time limit of a TLS handshake, in milliseconds. */
+const HANDSHAKE_TIMEOUT = 10_000;
+/** Time limit of {@linkcode ChatOptions.admit}, in milliseconds. */
+const ADMIT_TIMEOUT = 60_000;
 /** Time that clients have to read their output when the chat closes, in milliseconds. */
 const CLOSE_TIMEOUT = 2_000;
 /** Maximum number of refused clients that have time to close their side. */
@@ -237,24 +239,44 @@ export class Chat implements AsyncDisposable {
   /** Completes the handshake and returns the reason to refuse a client, if there is one. */
   async #admit(client: Client): Promise<string | undefined> {
     const { admit, log, texts } = this.#options;
-    const { name, address } = client;
     if (!client.needsHandshake && admit === undefined) return;
     this.#entering.add(client);
     const timeout = new AbortController();
     const signal = AbortSignal.any([timeout.signal, this.#closing.signal]);
     try {
       if (!await this.#secure(client)) return; // The client is closed.
-      return await Promise.race([
-        admit?.({ name, address }),
-        delay(ENTRY_TIMEOUT, texts.notAdmitted, { signal }),
-      ]) ?? undefined;
+      const decision = await Promise.race([
+        admit?.(this.#candidate(client)),
+        delay(ADMIT_TIMEOUT, texts.notAdmitted, { signal }),
+      ]);
+      if (typeof decision !== "object") return decision ?? undefined;
+      this.#checkName(decision.name);
+      client.name = decision.name;
     } catch (error) {
-      if (!this.#closed) log(`Cannot admit ${name}: ${messageOf(error)}`);
+      if (!this.#closed) {
+        log(`Cannot admit ${client.name}: ${messageOf(error)}`);
+      }
       return texts.notAdmitted;
     } finally {
       timeout.abort();
       this.#entering.delete(client);
     }
+  }
+
+  #candidate(client: Client): Candidate {
+    const { id, name, address, isOperator } = client;
+    return {
+      id,
+      name,
+      address,
+      isOperator,
+      ask: async (question) => {
+        if (!this.#entering.has(client)) return;
+        const notice = asNotice(printable(question));
+        client.writer.send(encoder.encode(notice + "\n"));
+        return await client.readLine().catch(() => undefined);
+      },
+    };
   }
 
   /** Completes the handshake of a client and returns whether that succeeded. */
@@ -2127,11 +2149,13 @@ class Client {
   #timeout?: ReturnType<typeof setTimeout>;
   isClosed = false;
   #hasEnded = false;
+  /** The bytes that `readLine` has read after its line. */
+  #unread = new Uint8Array(0);
 
   constructor(
     readonly id: string,
     /** The name with which the client joins. */
-    readonly name: string,
+    public name: string,
     conn: Connection,
     pool: MemoryPool,
   ) {
@@ -2156,7 +2180,7 @@ class Client {
   /** Completes the handshake of a TLS connection, within a time limit. */
   async handshake(): Promise<void> {
     if (!this.needsHandshake) return;
-    this.closeWithin(ENTRY_TIMEOUT);
+    this.closeWithin(HANDSHAKE_TIMEOUT);
     await this.#socket.handshake!();
     clearTimeout(this.#timeout);
   }
@@ -2168,7 +2192,7 @@ class Client {
   async *read(): AsyncGenerator<Uint8Array> {
     const { min, max } = READ_SIZE;
     let buffer = new Uint8Array(min);
-    for (let size; (size = await this.#socket.read(buffer)) !== null;) {
+    for (let size; (size = await this.#receive(buffer)) !== null;) {
       yield buffer.subarray(0, size);
       if (size === buffer.length && size < max) {
         buffer = new Uint8Array(2 * buffer.length);
@@ -2177,6 +2201,34 @@ class Client {
       }
     }
     this.#hasEnded = true;
+  }
+
+  /**
+   * Reads one line, before `read` takes the rest. A line that is longer than the
+   * buffer is split. Returns nothing at the end of the input.
+   */
+  async readLine(): Promise<string | undefined> {
+    const buffer = new Uint8Array(READ_SIZE.min);
+    for (let length = 0; length < buffer.length;) {
+      const size = await this.#receive(buffer.subarray(length));
+      if (size === null) {
+        return length > 0 ? decode(buffer.subarray(0, length)) : undefined;
+      }
+      length += size;
+      const end = buffer.subarray(0, length).indexOf(LF);
+      if (end < 0) continue;
+      this.#unread = buffer.slice(end + 1, length);
+      return decode(buffer.subarray(0, end));
+    }
+    return decode(buffer);
+  }
+
+  #receive(buffer: Uint8Array): Promise<number | null> {
+    const { length } = this.#unread;
+    if (length === 0) return this.#socket.read(buffer);
+    buffer.set(this.#unread); // No buffer is smaller than that of `readLine`.
+    this.#unread = new Uint8Array(0);
+    return Promise.resolve(length);
   }
 
   /** Ends the output with what is written so far. */
@@ -2383,17 +2435,71 @@ export interface ChatOptions {
   motd?: string;
   /**
    * Decides whether a client can join. Returns a reason to refuse the client, or
-   * nothing to admit it. A promise has 10 seconds to resolve; then the client is
-   * refused. By default, every client can join.
+   * nothing or a name for the client to admit it. A promise has 60 seconds to
+   * resolve; then the client is refused. By default, every client can join.
    */
-  admit?: (
-    candidate: { name: string; address: string },
-  ) => string | undefined | void | Promise<string | undefined | void>;
+  admit?: (candidate: Candidate) => Admission | Promise<Admission>;
   /**
    * Receives messages for the operator: failed accepts, failed handshakes and
    * disconnected slow consumers. By default, they are not logged.
    */
   log?: (message: string) => void;
+}
+
+/**
+ * The decision of {@linkcode ChatOptions.admit}: a reason to refuse a client, the
+ * name with which the client joins, or nothing to admit the client.
+ *
+ * @example Hide the addresses of clients
+ * ```ts
+ * import { type Admission, Chat } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * let count = 0;
+ * const admit = (): Admission => ({ name: `guest-${++count}` });
+ * await using chat = new Chat({ admit });
+ * await using ann = chat.connect({ address: "192.0.2.1" });
+ * assertEquals((await ann.lines.next()).value, "Welcome guest-1");
+ * ```
+ */
+export type Admission = string | { name: string } | undefined | void;
+
+/**
+ * A client that wants to join.
+ *
+ * @example Ask for a password
+ * ```ts
+ * import { type Candidate, Chat } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * async function admit({ ask }: Candidate) {
+ *   if (await ask("Password:") !== "sesame") return "Cannot enter: wrong password";
+ * }
+ * await using chat = new Chat({ admit });
+ * await using ann = chat.connect({ name: "ann" });
+ * assertEquals((await ann.lines.next()).value, "-- Password:");
+ * await ann.send("sesame");
+ * assertEquals((await ann.lines.next()).value, "Welcome ann");
+ * ```
+ */
+export interface Candidate {
+  /** The id of the member that the client becomes. */
+  readonly id: string;
+  /** The name with which the client joins, unless it gets another. */
+  readonly name: string;
+  /** The host that the client connects from; empty if there is none. */
+  readonly address: string;
+  /** Whether the client is an operator. */
+  readonly isOperator: boolean;
+  /**
+   * Sends a notice to the client and resolves with the next line that the client
+   * sends. A line that is longer than 512 bytes is split.
+   *
+   * @param question The text of the notice.
+   * @returns The line, or `undefined` if there is none: the client has closed the
+   * connection, or the decision has been made.
+   */
+  readonly ask: (question: string) => Promise<string | undefined>;
 }
 
 /**

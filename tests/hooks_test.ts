@@ -1,8 +1,8 @@
 /** Tests the parts of the library that moderation is made of. */
 
 import { assertEquals } from "@std/assert";
-import { Chat } from "../mod.ts";
-import { MemoryClient } from "./clients.ts";
+import { type Candidate, Chat } from "../mod.ts";
+import { MemoryClient, namesOf, openChat, TestClient } from "./clients.ts";
 
 /** Reads the lines of a client up to one, and returns those before it. */
 async function linesUntil(
@@ -90,4 +90,110 @@ Deno.test("a command that is not available is unknown and not in /help", async (
       assertEquals(await answers(op, `${command} bob`), ["-- removed bob"]);
     });
   }
+});
+
+Deno.test("admit asks a client, and the rest of its input follows", async (t) => {
+  const answers: (string | undefined)[] = [];
+  await using room = openChat({
+    async admit({ ask }) {
+      answers.push(await ask("First?"), await ask("Second?\nSay no more"));
+    },
+  });
+  /** Sends all input at once and returns the replies of the chat. */
+  const replies = async (input: string) => {
+    answers.length = 0;
+    await using client = await TestClient.connect(room.addr);
+    await client.send(input);
+    await client.end();
+    const lines = await client.rest();
+    return lines.map((line) => line.replace(client.who, "ann"));
+  };
+  const prompts = ["-- First?", "-- Second?", "-- Say no more"];
+  await t.step("in one packet", async () => {
+    const lines = await replies("one\r\ntwo\nhello\nworld\n");
+    assertEquals(answers, ["one", "two"]);
+    assertEquals(lines.slice(0, 3), prompts);
+    assertEquals(lines[3], "Welcome ann");
+    assertEquals(lines.slice(-2), ["ann: hello", "ann: world"]);
+  });
+  await t.step("that sends too little", async () => {
+    assertEquals((await replies("one")).slice(0, 3), prompts);
+    assertEquals(answers, ["one", undefined]);
+  });
+  await t.step("that sends a long line", async () => {
+    const lines = await replies("x".repeat(1000) + "\nhello\n");
+    assertEquals(answers, ["x".repeat(512), "x".repeat(488)]);
+    assertEquals(lines.at(-1), "ann: hello");
+  });
+  await t.step("that sends control characters", async () => {
+    await replies("\x1b[2Jone\u202e\ntwo\n");
+    assertEquals(answers, ["[2Jone", "two"]);
+  });
+});
+
+Deno.test("a client that is asked is no member yet", async () => {
+  const asked = Promise.withResolvers<void>();
+  await using room = openChat({
+    async admit({ name, ask }) {
+      if (name === "ann") return;
+      const answer = ask("Why?");
+      asked.resolve();
+      await answer;
+    },
+  });
+  await using ann = room.chat.connect({ name: "ann" });
+  await using eve = await TestClient.connect(room.addr);
+  await asked.promise;
+  await ann.send("hello");
+  for await (const line of ann.lines) if (line === "ann: hello") break;
+  assertEquals(namesOf(room.chat), ["ann"]);
+  await eve.send("because\n");
+  assertEquals(await eve.lines(2), ["-- Why?", `Welcome ${eve.who}`]);
+});
+
+Deno.test("admit can ask only until it has decided", async () => {
+  let candidate: Candidate | undefined;
+  await using chat = new Chat({ admit: (given) => void (candidate = given) });
+  await using ann = await join(chat, new MemoryClient());
+  assertEquals(candidate!.id, chat.members[0].id);
+  assertEquals(await candidate!.ask("Still there?"), undefined);
+  assertEquals(await answers(ann, "hello"), [`${ann.who}: hello`]);
+});
+
+Deno.test("a chat closes while a client is asked", async () => {
+  const asked = Promise.withResolvers<unknown>();
+  const room = openChat({
+    async admit({ ask }) {
+      const answer = ask("Why?");
+      asked.resolve(answer);
+      await answer;
+    },
+  });
+  await using ann = await TestClient.connect(room.addr);
+  assertEquals(await ann.line(), "-- Why?");
+  await room[Symbol.asyncDispose]();
+  assertEquals(await asked.promise, undefined);
+});
+
+Deno.test("admit chooses the first name of a client", async () => {
+  const logged: string[] = [];
+  await using chat = new Chat({
+    log: (message) => logged.push(message),
+    admit: ({ name }) => ({ name: name.replace("memory:", "guest-") }),
+  });
+  await using ann = chat.connect();
+  await using bob = chat.connect({ name: "bob" });
+  await using _ann2 = chat.connect({ name: "guest-1" });
+  assertEquals((await ann.lines.next()).value, "Welcome guest-1");
+  assertEquals((await bob.lines.next()).value, "Welcome bob");
+  assertEquals(namesOf(chat), ["guest-1", "bob", "guest-1~2"]);
+  await using eve = new MemoryClient();
+  void chat.handleConn(eve.conn);
+  assertEquals(
+    await eve.line(),
+    "Cannot enter: the server could not check the connection. Try again later",
+  );
+  assertEquals(logged, [
+    `Cannot admit ${eve.who}: A name can only contain letters, digits, _, - and .`,
+  ]);
 });

@@ -364,12 +364,12 @@ Deno.test("admit refuses a client with a reason before it enters", async (t) => 
   const candidates: { name: string; address: string }[] = [];
   await using chat = new Chat({
     log: (text) => logged.push(text),
-    admit(candidate) {
-      candidates.push(candidate);
-      if (candidate.name === "eve") return "Cannot enter: not you";
-      if (candidate.name === "dan") return Promise.resolve("Cannot enter: no");
-      if (candidate.name === "bug") throw new Error("a fault");
-      if (candidate.name === "bob") return Promise.resolve();
+    admit({ name, address }) {
+      candidates.push({ name, address });
+      if (name === "eve") return "Cannot enter: not you";
+      if (name === "dan") return Promise.resolve("Cannot enter: no");
+      if (name === "bug") throw new Error("a fault");
+      if (name === "bob") return Promise.resolve();
     },
   });
   await using ann = chat.connect({ name: "ann", address: "192.0.2.1" });
