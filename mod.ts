@@ -1103,9 +1103,24 @@ class Broadcaster {
     for (const key of keysOf(name)) this.#membersByKey.delete(key);
   }
 
+  /** Returns a member, unless it may not speak. Then it receives the reason. */
+  #speaker(id: string): Member | undefined {
+    const { screen, log, texts } = this.options;
+    const member = this.#members.get(id);
+    if (member === undefined || screen === undefined) return member;
+    try {
+      const reason = screen(member);
+      if (reason === undefined) return member;
+      this.#notify(id, printable(reason));
+    } catch (error) {
+      log(`Cannot screen ${member.name}: ${messageOf(error)}`);
+      this.#notify(id, texts.notScreened);
+    }
+  }
+
   /** Broadcasts messages or actions of a member or of the program. */
   #speak({ type, id, name, lines }: EventOf<"message" | "action">): void {
-    const speaker = name === undefined ? this.#members.get(id) : program(name);
+    const speaker = name === undefined ? this.#speaker(id) : program(name);
     if (speaker === undefined) return;
     const prefix = type === "message"
       ? `${speaker.name}: `
@@ -1118,7 +1133,7 @@ class Broadcaster {
 
   #sendPrivate({ id, to, text }: EventOf<"private">): void {
     const { texts } = this.options;
-    const sender = this.#members.get(id);
+    const sender = this.#speaker(id);
     const receiver = this.find(to);
     if (sender === undefined) return;
     if (receiver === undefined) {
@@ -1134,7 +1149,7 @@ class Broadcaster {
 
   #rename({ id, name: given }: EventOf<"renaming">): void {
     const { texts } = this.options;
-    const member = this.#members.get(id);
+    const member = this.#speaker(id);
     if (member === undefined) return;
     const name = given.slice(0, MAX_NAME_INPUT).normalize("NFKC");
     const problem = nameProblem(name, texts);
@@ -2397,6 +2412,17 @@ function connectedPair(address: string): [Connection, LocalClient] {
  * };
  * await using chat = new Chat(options);
  * ```
+ *
+ * @example Let new members listen for a minute before they speak
+ * ```ts
+ * import { Chat, type Member } from "@linechat/chat";
+ *
+ * function screen({ joinedAt }: Member) {
+ *   const isNew = Date.now() - joinedAt.getTime() < 60_000;
+ *   return isNew ? "Not sent: listen for a minute first" : undefined;
+ * }
+ * await using chat = new Chat({ screen });
+ * ```
  */
 export interface ChatOptions {
   /** The language of the texts of the room. @default {"en"} */
@@ -2439,6 +2465,12 @@ export interface ChatOptions {
    * resolve; then the client is refused. By default, every client can join.
    */
   admit?: (candidate: Candidate) => Admission | Promise<Admission>;
+  /**
+   * Decides whether a member can speak or change its name. Is called for each message
+   * and each new name. Returns a reason, which the member receives, or nothing. By
+   * default, every member can.
+   */
+  screen?: (member: Member) => string | undefined;
   /**
    * Receives messages for the operator: failed accepts, failed handshakes and
    * disconnected slow consumers. By default, they are not logged.
@@ -2513,7 +2545,7 @@ export interface Candidate {
  * ```
  */
 export const DEFAULTS: Readonly<
-  Required<Omit<ChatOptions, "signal" | "admit">>
+  Required<Omit<ChatOptions, "signal" | "admit" | "screen">>
 > = {
   lang: "en",
   maxBacklog: 16 * 1024 * 1024,
@@ -2531,8 +2563,8 @@ export const DEFAULTS: Readonly<
 
 /** The options with their defaults, and the texts of the language. */
 type Options =
-  & Required<Omit<ChatOptions, "signal" | "admit">>
-  & Pick<ChatOptions, "admit">
+  & Required<Omit<ChatOptions, "signal" | "admit" | "screen">>
+  & Pick<ChatOptions, "admit" | "screen">
   & { texts: Texts };
 
 /** The rule of an option: the test of a value and the description of the values. */
@@ -2556,6 +2588,7 @@ const RULES: { [Name in keyof ChatOptions]-?: Rule } = {
   history: between(0, 10_000, "an integer"),
   motd: [(value) => typeof value === "string", "a string"],
   admit: [(value) => typeof value === "function", "a function"],
+  screen: [(value) => typeof value === "function", "a function"],
   log: [(value) => typeof value === "function", "a function"],
 };
 
@@ -3013,6 +3046,7 @@ const EN = {
   notReceiving: (name: string) => `Not sent: ${name} is not receiving messages`,
   tooLong: (maxLine: number) =>
     `Not sent: the line is longer than ${maxLine} bytes`,
+  notScreened: "Not sent: the server could not check the line. Try again later",
   discarded: "Not sent: the server holds too many unfinished lines. Try again",
   idle: (duration: string) => `Disconnected after ${duration} without a line`,
   removed: (reason: string) => `You were removed${reason && `: ${reason}`}`,
@@ -3080,6 +3114,7 @@ const ZH: Texts = {
   noSuchMember: (name) => `没有名为 ${name} 的成员`,
   notReceiving: (name) => `未发送：${name} 暂时无法接收消息`,
   tooLong: (maxLine) => `未发送：这一行超过 ${maxLine} 字节`,
+  notScreened: "未发送：服务器暂时无法处理，请稍后再试",
   discarded: "未发送：服务器上未完成的行过多，请重试",
   idle: (duration) => `你已 ${duration}未发言，连接已断开`,
   removed: (reason) => `你已被移出聊天室${reason && `：${reason}`}`,

@@ -197,3 +197,58 @@ Deno.test("admit chooses the first name of a client", async () => {
     `Cannot admit ${eve.who}: A name can only contain letters, digits, _, - and .`,
   ]);
 });
+
+Deno.test("screen refuses all that a member can say", async (t) => {
+  const screened: string[] = [];
+  await using chat = new Chat({
+    commands: { shout: { usage: "", help: "", run: ({ say }) => say("HO") } },
+    screen({ name }) {
+      screened.push(name);
+      if (name === "eve") return "Not sent: you are muted";
+    },
+  });
+  await using eve = await join(chat, new MemoryClient());
+  await using ann = await join(chat, new MemoryClient());
+  await answers(ann, "/nick ann");
+  await answers(eve, "/nick eve");
+  const lines = [
+    ...["hello", "", "//hello", "/me waves", "/msg ann hello"],
+    ...["/nick eva", "/shout"],
+  ];
+  for (const line of lines) {
+    await t.step(line, async () => {
+      screened.length = 0;
+      assertEquals(await answers(eve, line), ["-- Not sent: you are muted"]);
+      assertEquals(screened, ["eve"]);
+    });
+  }
+  await eve.send("/quit goodbye\n");
+  assertEquals(await eve.rest(), ["-- Not sent: you are muted"]);
+  const heard = await answers(ann, "/msg ann to myself");
+  assertEquals(heard.at(-1), "(private) → ann: to myself");
+  assertEquals((await answers(ann, "hello")).at(-1), "ann: hello");
+  await chat.say("eve", "the program can speak as anybody");
+});
+
+Deno.test("one refusal answers lines that are sent at once", async () => {
+  await using chat = new Chat({ screen: () => "Not sent: the room is closed" });
+  await using ann = await join(chat, new MemoryClient());
+  assertEquals(await answers(ann, "one\ntwo\nthree"), [
+    "-- Not sent: the room is closed",
+  ]);
+});
+
+Deno.test("a screen that throws refuses the line", async () => {
+  const logged: string[] = [];
+  await using chat = new Chat({
+    log: (message) => logged.push(message),
+    screen() {
+      throw new Error("a fault");
+    },
+  });
+  await using ann = await join(chat, new MemoryClient());
+  assertEquals(await answers(ann, "hello"), [
+    "-- Not sent: the server could not check the line. Try again later",
+  ]);
+  assertEquals(logged, [`Cannot screen ${ann.who}: a fault`]);
+});

@@ -42,6 +42,7 @@ Deno.test("an option that is undefined has its default", async () => {
     "history",
     "motd",
     "admit",
+    "screen",
     "log",
   ];
   const options = Object.fromEntries(names.map((name) => [name, undefined]));
@@ -67,6 +68,7 @@ Deno.test("an invalid option is refused by its name", async (t) => {
     history: [null, TypeError],
     motd: [5, RangeError],
     admit: ["no", TypeError],
+    screen: [{}, TypeError],
     log: [console, TypeError],
   };
   for (const [name, [value, ErrorType]] of Object.entries(invalid)) {
