@@ -352,6 +352,7 @@ export class Chat implements AsyncDisposable {
       const batch of batches(lines, name, this.#options.commands !== false)
     ) {
       await this.#spend(credit, batch.size);
+      client.lines += batch.lines.length;
       if (batch.isCommand) await this.#commands.run(id, batch.lines[0]);
       else {
         await this.#broadcaster.send({
@@ -389,6 +390,31 @@ export class Chat implements AsyncDisposable {
   /** The present members, in the order in which they joined. */
   get members(): Member[] {
     return this.#broadcaster.members;
+  }
+
+  /**
+   * Returns what a member has done and has yet to receive.
+   *
+   * @param id The id of the member.
+   * @returns The activity, or `undefined` if there is no such member here.
+   */
+  activityOf(id: string): Activity | undefined {
+    const client = this.#broadcaster.client(id);
+    if (client === undefined) return;
+    const { lines, spokeAt, writer: { lag, privateSize } } = client;
+    return { lines, idle: Date.now() - spokeAt, backlog: lag + privateSize };
+  }
+
+  /**
+   * The message of the day, which a new member receives. A change is for members that
+   * join from then on.
+   */
+  get motd(): string {
+    return this.#options.motd;
+  }
+
+  set motd(text: string) {
+    this.#options.motd = printable(text);
   }
 
   /**
@@ -923,6 +949,30 @@ export interface Member {
   readonly joinedAt: Date;
 }
 
+/**
+ * What a member has done and has yet to receive.
+ *
+ * @example Remove the members that are silent
+ * ```ts
+ * import { type Activity, Chat } from "@linechat/chat";
+ *
+ * const isSilent = ({ lines, idle }: Activity) => lines === 0 && idle > 600_000;
+ * await using chat = new Chat();
+ * for (const { id, name } of chat.members) {
+ *   const activity = chat.activityOf(id);
+ *   if (activity && isSilent(activity)) await chat.kick(name, "silent");
+ * }
+ * ```
+ */
+export interface Activity {
+  /** The number of lines that the member has sent. */
+  readonly lines: number;
+  /** The time since the last line or since the member joined, in milliseconds. */
+  readonly idle: number;
+  /** The size of the output that waits for the member, in bytes. */
+  readonly backlog: number;
+}
+
 // --- Broadcaster ----------------------------------------------------------------
 
 /** Collected output of this size is sent without waiting for more events, in bytes. */
@@ -1225,6 +1275,10 @@ class Broadcaster {
 
   member(id: string): Member | undefined {
     return this.#members.get(id);
+  }
+
+  client(id: string): Client | undefined {
+    return this.#clients.get(id);
   }
 
   #setKeys(member: Member): void {
@@ -1666,6 +1720,13 @@ class ClientWriter {
 
   get isFinishing(): boolean {
     return this.#end < Infinity;
+  }
+
+  /** The size of the log after the cursor and of the write in progress, in bytes. */
+  get lag(): number {
+    const end = this.#sink?.tail.end ?? 0;
+    const unwritten = this.#restPrivate > 0 ? 0 : this.#rest?.length ?? 0;
+    return Math.min(this.#end, end) - this.offset + unwritten;
   }
 
   /** Writes what there is, unless a write is in progress. */
@@ -2161,6 +2222,8 @@ class Client {
   readonly #socket: Socket;
   /** The time of its arrival or of its last line, in milliseconds. */
   spokeAt = Date.now();
+  /** The number of lines that it has sent. */
+  lines = 0;
   #timeout?: ReturnType<typeof setTimeout>;
   isClosed = false;
   #hasEnded = false;

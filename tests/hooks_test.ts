@@ -1,6 +1,6 @@
 /** Tests the parts of the library that moderation is made of. */
 
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { type Candidate, Chat } from "../mod.ts";
 import { MemoryClient, namesOf, openChat, TestClient } from "./clients.ts";
 
@@ -251,4 +251,51 @@ Deno.test("a screen that throws refuses the line", async () => {
     "-- Not sent: the server could not check the line. Try again later",
   ]);
   assertEquals(logged, [`Cannot screen ${ann.who}: a fault`]);
+});
+
+Deno.test("the activity of a member is known while it is present", async () => {
+  await using room = openChat();
+  const { chat } = room;
+  await using ann = await TestClient.connect(room.addr);
+  await ann.send("one\n\n/ping\n/ping\n");
+  while (await ann.line() !== "-- pong");
+  const [{ id }] = chat.members;
+  const { idle, ...activity } = chat.activityOf(id)!;
+  assertEquals(activity, { lines: 4, backlog: 0 });
+  assert(0 <= idle && idle < 60_000);
+  await ann.end();
+  await ann.rest();
+  assertEquals(chat.activityOf(id), undefined);
+  assertEquals(chat.activityOf("no such id"), undefined);
+});
+
+Deno.test("the backlog of a member that does not read is known", async () => {
+  await using chat = new Chat();
+  const ann = new MemoryClient();
+  const writable = new WritableStream({ write: () => new Promise(() => {}) });
+  void chat.handleConn({ ...ann.conn, writable });
+  await using bob = await join(chat, new MemoryClient());
+  const backlog = () => chat.activityOf(chat.members[0].id)!.backlog;
+  const before = backlog();
+  await answers(bob, "x".repeat(1000));
+  assertEquals(backlog() - before, `${bob.who}: ${"x".repeat(1000)}\n`.length);
+  const withMessage = backlog();
+  await answers(bob, `/msg ${ann.who} hello`);
+  const message = `${bob.who} (private): hello\n`;
+  assertEquals(backlog() - withMessage, message.length);
+});
+
+Deno.test("a changed message of the day is for members that join later", async () => {
+  await using chat = new Chat({ motd: "one" });
+  await using ann = await join(chat, new MemoryClient());
+  chat.motd = "two\nthree\x07";
+  assertEquals(chat.motd, "two\nthree");
+  await using bob = chat.connect({ name: "bob" });
+  const lines = [];
+  for await (const line of bob.lines) {
+    lines.push(line);
+    if (line === "-- three") break;
+  }
+  assertEquals(lines.at(-2), "-- two");
+  assertEquals(await answers(ann, "/ping"), []);
 });
