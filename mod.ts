@@ -2011,7 +2011,7 @@ interface Allowance {
   readonly lines?: TokenBucket;
 }
 
-/** The connections of one address, or of one /64 network for IPv6. */
+/** The connections of one address, or of one network for IPv6. */
 interface AddressRecord {
   /** The number of open connections. */
   open: number;
@@ -2036,7 +2036,7 @@ class AddressLimits {
   enter({ address, isOperator }: Client): Allowance | string {
     const { maxClients, maxPerAddress, connectRate, rate, texts } =
       this.options;
-    const key = networkOf(address);
+    const key = networkOf(address, this.options.ipv6Prefix);
     const record = this.#records.get(key) ??
       { open: 0, connects: bucketOf(connectRate), unfilled: [] };
     if (maxClients > 0 && this.#open >= maxClients && !isOperator) {
@@ -2060,7 +2060,8 @@ class AddressLimits {
 
   /** Notes that a connection has closed. */
   leave(address: string, allowance: Allowance): void {
-    const record = this.#records.get(networkOf(address))!;
+    const key = networkOf(address, this.options.ipv6Prefix);
+    const record = this.#records.get(key)!;
     record.unfilled.push(allowance);
     record.open--;
     this.#open--;
@@ -2085,15 +2086,17 @@ function bucketOf(rate: number): TokenBucket | undefined {
   return rate === 0 ? undefined : new TokenBucket(rate, Math.max(1, rate));
 }
 
-/** Returns the /64 network of an IPv6 address, and any other address as it is. */
-function networkOf(address: string): string {
+/** Returns the network of an IPv6 address, and any other address as it is. */
+function networkOf(address: string, prefix: number): string {
   if (!address.includes(":")) return address;
   const [head, tail = ""] = address.split("::");
   const left = head.split(":");
   const right = tail.split(":");
   const zeros = Array(Math.max(0, 8 - left.length - right.length)).fill("0");
-  return [...left, ...zeros, ...right].slice(0, 4)
-    .map((group) => parseInt(group, 16) || 0).join(":");
+  return [...left, ...zeros, ...right].slice(0, 8).map((group, i) => {
+    const bits = Math.min(16, Math.max(0, prefix - 16 * i));
+    return (parseInt(group, 16) || 0) & (0xffff << (16 - bits));
+  }).join(":");
 }
 
 /**
@@ -2504,13 +2507,18 @@ export interface ChatOptions {
   rate?: number;
   /** Maximum number of connections. @default {10000} */
   maxClients?: number;
-  /** Maximum number of connections of one IPv4 address or IPv6 /64 network. @default {0} */
+  /** Maximum number of connections of one IPv4 address or IPv6 network. @default {0} */
   maxPerAddress?: number;
   /**
-   * Maximum new connections per second of one IPv4 address or IPv6 /64 network, with
+   * Maximum new connections per second of one IPv4 address or IPv6 network, with
    * a burst of one second. @default {0}
    */
   connectRate?: number;
+  /**
+   * Length of the prefix of an IPv6 network, from 1 to 128. The addresses of a
+   * network count as one. @default {64}
+   */
+  ipv6Prefix?: number;
   /** Time without a line after which a client is disconnected, in milliseconds. @default {0} */
   idle?: number;
   /**
@@ -2617,6 +2625,7 @@ export const DEFAULTS: Readonly<
   maxClients: 10_000,
   maxPerAddress: 0,
   connectRate: 0,
+  ipv6Prefix: 64,
   idle: 0,
   commands: {},
   history: 0,
@@ -2642,6 +2651,7 @@ const RULES: { [Name in keyof ChatOptions]-?: Rule } = {
   maxClients: between(0, 1_000_000, "an integer"),
   maxPerAddress: between(0, 1_000_000, "an integer"),
   connectRate: between(0, 1_000_000),
+  ipv6Prefix: between(1, 128, "an integer"),
   idle: between(0, 2 ** 31 - 1),
   commands: [
     (value) =>

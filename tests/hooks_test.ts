@@ -299,3 +299,26 @@ Deno.test("a changed message of the day is for members that join later", async (
   assertEquals(lines.at(-2), "-- two");
   assertEquals(await answers(ann, "/ping"), []);
 });
+
+Deno.test("the prefix decides which IPv6 addresses count as one", async (t) => {
+  const pairs: [number, string, string, boolean][] = [
+    [1, "7fff::1", "::1", true],
+    [1, "8000::1", "::1", false],
+    [48, "2001:db8:1:2::1", "2001:db8:1:3::1", true],
+    [56, "2001:db8:1:2ff::1", "2001:db8:1:200::1", true],
+    [56, "2001:db8:1:200::1", "2001:db8:1:300::1", false],
+    [127, "2001:db8::2", "2001:db8::3", true],
+    [128, "2001:db8::2", "2001:db8::3", false],
+    [128, "2001:db8::2", "2001:db8:0:0:0::2", true],
+    [1, "192.0.2.1", "192.0.2.2", false],
+  ];
+  for (const [ipv6Prefix, one, other, areOne] of pairs) {
+    await t.step(`/${ipv6Prefix} of ${one} and ${other}`, async () => {
+      await using chat = new Chat({ ipv6Prefix, maxPerAddress: 1 });
+      await using _ann = await join(chat, new MemoryClient(one));
+      await using eve = new MemoryClient(other);
+      void chat.handleConn(eve.conn);
+      assertEquals((await eve.line())?.startsWith("Cannot enter"), areOne);
+    });
+  }
+});
