@@ -836,7 +836,8 @@ type RoomEvent =
   | { type: "leaving"; id: string; notice?: string; reason?: string }
   | { type: "message" | "action"; id: string; name?: string; lines: string[] }
   | { type: "private"; id: string; to: string; text: string }
-  | { type: "renaming"; id: string; name: string }
+  /** With a notice, a member that has the name receives it and leaves. */
+  | { type: "renaming"; id: string; name: string; notice?: string }
   /** A notice for one member or, without an id, for all. */
   | { type: "notice"; id?: string; text: string }
   | { type: "closing" }
@@ -1150,7 +1151,7 @@ class Broadcaster {
     if (client) this.fanOut.remove(client);
     this.#clients.delete(id);
     this.#members.delete(id);
-    for (const key of keysOf(name)) this.#membersByKey.delete(key);
+    for (const key of nameKeys(name)) this.#membersByKey.delete(key);
   }
 
   /** Returns a member, unless it may not speak. Then it receives the reason. */
@@ -1197,7 +1198,7 @@ class Broadcaster {
     this.#sendTo(id, texts.privateTo(receiver.name, text));
   }
 
-  #rename({ id, name: given }: EventOf<"renaming">): void {
+  #rename({ id, name: given, notice }: EventOf<"renaming">): void {
     const { texts } = this.options;
     const member = this.#speaker(id);
     if (member === undefined) return;
@@ -1208,15 +1209,16 @@ class Broadcaster {
       return this.#notify(id, texts.nameReserved(name));
     }
     const owner = this.find(name, id);
-    if (owner) {
+    if (owner && notice === undefined) {
       return this.#notify(id, texts.nameTaken(name, owner.name));
     }
+    if (owner) this.#leave({ id: owner.id, notice });
     if (name === member.name) return;
     this.fanOut.write(texts.renamed(member.name, name));
     this.#publish(member, { type: "renamed", newName: name });
     const renamed = { ...member, name };
     this.#members.set(id, renamed);
-    for (const key of keysOf(member.name)) this.#membersByKey.delete(key);
+    for (const key of nameKeys(member.name)) this.#membersByKey.delete(key);
     this.#setKeys(renamed);
   }
 
@@ -1282,13 +1284,15 @@ class Broadcaster {
   }
 
   #setKeys(member: Member): void {
-    for (const key of keysOf(member.name)) this.#membersByKey.set(key, member);
+    for (const key of nameKeys(member.name)) {
+      this.#membersByKey.set(key, member);
+    }
   }
 
   /** Finds a member by a name that is the same or looks alike, except the member `except`. */
   find(name: string, except?: string): Member | undefined {
     if (name.length > MAX_NAME_INPUT) return;
-    return keysOf(name).map((key) => this.#membersByKey.get(key))
+    return nameKeys(name).map((key) => this.#membersByKey.get(key))
       .find((member) => member && member.id !== except);
   }
 
@@ -2800,8 +2804,11 @@ export interface CommandContext {
   readonly act: (text: string) => Promise<void>;
   /** Sends a private message of the member, or a notice if that is not possible. */
   readonly sendPrivate: (name: string, text: string) => Promise<void>;
-  /** Renames the member, or sends it a notice if that is not possible. */
-  readonly rename: (name: string) => Promise<void>;
+  /**
+   * Renames the member, or sends it a notice if that is not possible. If another
+   * member has the name and there is a notice for it, that member leaves.
+   */
+  readonly rename: (name: string, notice?: string) => Promise<void>;
   /** Makes the member leave. */
   readonly leave: () => Promise<void>;
 }
@@ -2840,7 +2847,7 @@ class CommandTable {
       act: (text) => send({ type: "action", id, lines: linesOf(text) }),
       sendPrivate: (to, text) =>
         send({ type: "private", id, to, text: onOneLine(text) }),
-      rename: (name) => send({ type: "renaming", id, name }),
+      rename: (name, notice) => send({ type: "renaming", id, name, notice }),
       leave: () => send({ type: "leaving", id }),
     };
     const { texts, log } = this.options;
@@ -2941,8 +2948,8 @@ const SIMILAR_SCRIPTS = "Latin Greek Cyrillic Armenian Cherokee Coptic Lisu"
 
 /** Returns the rule that a name breaks, or nothing if members can have the name. */
 function nameProblem(name: string, { nameRules }: Texts): string | undefined {
-  const key = keysOf(name)[0];
-  const isNotice = [name, name.toUpperCase()].flatMap(keysOf)
+  const key = nameKeys(name)[0];
+  const isNotice = [name, name.toUpperCase()].flatMap(nameKeys)
     .some((key) => key.startsWith("-"));
   if (/\s/.test(name)) return nameRules.space;
   if ([...name].length > MAX_NAME) return nameRules.tooLong(MAX_NAME);
@@ -2964,14 +2971,25 @@ const ADDRESS = /^[\dol]+\.[\dol]|^localhost\.?$|:/;
 /** Returns whether a name looks like one of the server. Members cannot have it. */
 function isReserved(name: string): boolean {
   const word = name.replace(/[\d_.-]+$/, "");
-  return keysOf(word).some((key) => RESERVED_KEYS.has(key));
+  return nameKeys(word).some((key) => RESERVED_KEYS.has(key));
 }
 
 /**
- * Returns keys of a name. Two names that look alike, or differ only in case or in
- * accents, have a key in common. In a key, `o` also stands for 0 and `l` for 1 and i.
+ * Returns the keys of a name. Two names that look alike, or differ only in case or in
+ * accents, have a key in common. Two members of a room cannot have such names.
+ *
+ * @param name The name.
+ * @returns The keys. In a key, `o` also stands for 0 and `l` for 1 and i.
+ *
+ * @example Compare two names
+ * ```ts
+ * import { nameKeys } from "@linechat/chat";
+ * import { assert } from "@std/assert";
+ *
+ * assert(nameKeys("b0b").some((key) => nameKeys("Bob").includes(key)));
+ * ```
  */
-function keysOf(name: string): string[] {
+export function nameKeys(name: string): string[] {
   return [name, name.toLowerCase()].map((name) =>
     Array.from(
       name.normalize("NFD").replace(ACCENTS, ""),
@@ -3015,7 +3033,7 @@ const RESERVED_KEYS = new Set(
     ...["server", "admin", "administrator", "operator", "op", "moderator"],
     ...["system", "root", "host", "welcome", "history", "linechat"],
     ...["服务器", "管理员", "系统", "欢迎"],
-  ].flatMap(keysOf),
+  ].flatMap(nameKeys),
 );
 
 // --- History ---------------------------------------------------------------------

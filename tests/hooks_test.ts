@@ -1,7 +1,7 @@
 /** Tests the parts of the library that moderation is made of. */
 
 import { assert, assertEquals } from "@std/assert";
-import { type Candidate, Chat } from "../mod.ts";
+import { type Candidate, Chat, type Command } from "../mod.ts";
 import { MemoryClient, namesOf, openChat, TestClient } from "./clients.ts";
 
 /** Reads the lines of a client up to one, and returns those before it. */
@@ -321,4 +321,24 @@ Deno.test("the prefix decides which IPv6 addresses count as one", async (t) => {
       assertEquals((await eve.line())?.startsWith("Cannot enter"), areOne);
     });
   }
+});
+
+Deno.test("a command can take a name over from another member", async () => {
+  const claim: Command = {
+    usage: "/claim NAME",
+    help: "",
+    run: ({ rename }, name) => rename(name, "Somebody else has your name now"),
+  };
+  await using chat = new Chat({ commands: { claim } });
+  await using ann = await join(chat, new MemoryClient());
+  await using bob = await join(chat, new MemoryClient());
+  await answers(ann, "/nick ann");
+  assertEquals(await answers(bob, "/claim 1"), ["-- The name 1 has no letter"]);
+  assertEquals(await answers(bob, "/claim Ann"), [
+    "ann is offline",
+    `${bob.who} is now known as Ann`,
+  ]);
+  assertEquals((await ann.rest()).at(-1), "-- Somebody else has your name now");
+  assertEquals(namesOf(chat), ["Ann"]);
+  assertEquals(await answers(bob, "/claim ann"), ["Ann is now known as ann"]);
 });
