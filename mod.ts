@@ -3031,7 +3031,7 @@ const ACCENTS = /(?![\u3099\u309a])\p{Script=Inherited}/gu;
 const RESERVED_KEYS = new Set(
   [
     ...["server", "admin", "administrator", "operator", "op", "moderator"],
-    ...["system", "root", "host", "welcome", "history", "linechat"],
+    ...["system", "root", "host", "guest", "welcome", "history", "linechat"],
     ...["服务器", "管理员", "系统", "欢迎"],
   ].flatMap(nameKeys),
 );

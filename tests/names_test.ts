@@ -96,6 +96,7 @@ Deno.test("names that look like the server are refused", async (t) => {
     "аdmіn".replaceAll(/[аі]/g, (letter) => letter === "а" ? "a" : "1"),
     "Welcome",
     "op-1",
+    "guest-1",
     "admin_2",
     "root",
     "服务器",
