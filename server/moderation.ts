@@ -1,0 +1,411 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/**
+ * Moderation of a chat: operators and their commands, bans, a password, and hidden
+ * addresses. It uses the public interface of a chat only.
+ *
+ * @example Serve operators on a Unix socket
+ * ```ts ignore
+ * import { Chat } from "@linechat/chat";
+ * import { Moderation, OperatorListener } from "@linechat/chat/moderation";
+ *
+ * const moderation = new Moderation({ audit: (message) => console.error(message) });
+ * await using chat = new Chat(moderation.chatOptions);
+ * chat.serve(Deno.listen({ port: 8000 }));
+ * const socket = Deno.listen({ transport: "unix", path: "/run/chat/admin.sock" });
+ * chat.serve(new OperatorListener(socket));
+ * ```
+ *
+ * @module
+ */
+
+import { setImmediate } from "node:timers/promises";
+import {
+  type Admission,
+  type Candidate,
+  type Chat,
+  type ChatOptions,
+  type Command,
+  type CommandContext,
+  type Lang,
+  type Member,
+  nameKeys,
+} from "../mod.ts";
+import { BanList } from "./bans.ts";
+import { parseDuration } from "./duration.ts";
+import { TEXTS, type Texts } from "./moderation_texts.ts";
+import { Network } from "./network.ts";
+import type { Password } from "./password.ts";
+
+export { OperatorListener } from "./operators.ts";
+
+/** Maximum number of bans and mutes that `/bans` lists. */
+const MAX_LISTED = 100;
+
+/** Options of a {@linkcode Moderation}. */
+export interface ModerationOptions {
+  /** The language of the texts. Give the chat the same one. @default {"en"} */
+  lang?: Lang;
+  /** The bans. By default, a list that is lost when the program ends. */
+  bans?: BanList;
+  /** The password of the room. By default, there is none. */
+  password?: Password;
+  /** Whether members get the names `guest-1`, `guest-2` instead of their addresses. */
+  hideAddresses?: boolean;
+  /** The prefix that a ban of an IPv6 address has by default. @default {64} */
+  ipv6Prefix?: number;
+  /** Receives each use of an operator command. */
+  audit?: (message: string) => void;
+  /** The clock. @default {Date.now} */
+  now?: () => number;
+}
+
+/** A member that cannot speak, and later connections from its network. */
+interface Mute {
+  readonly name: string;
+  readonly id: string;
+  /** The network of the member. A member of a Unix socket has none. */
+  readonly network?: Network;
+  /** The ids of the members that were present. They can speak. */
+  readonly others: ReadonlySet<string>;
+  readonly until?: Date;
+}
+
+/** The effect of a command. */
+type Run = (context: CommandContext, argument: string) => Promise<unknown>;
+
+/** Moderates one chat. */
+export class Moderation {
+  readonly #options: ModerationOptions;
+  readonly #texts: Texts;
+  readonly #bans: BanList;
+  readonly #now: () => number;
+  #mutes: Mute[] = [];
+  /** The reason of a lock. Without it, the room is open. */
+  #lock?: string;
+  /** The number of guests so far, which gives them their names. */
+  #guests = 0;
+
+  constructor(options: ModerationOptions = {}) {
+    this.#options = options;
+    this.#texts = TEXTS[options.lang ?? "en"];
+    this.#now = options.now ?? Date.now;
+    this.#bans = options.bans ?? new BanList({ now: this.#now });
+  }
+
+  /** The options that a chat needs for its moderation. */
+  get chatOptions(): {
+    admit: NonNullable<ChatOptions["admit"]>;
+    screen: NonNullable<ChatOptions["screen"]>;
+    commands: Record<string, Command>;
+  } {
+    return {
+      admit: (candidate) => this.#admit(candidate),
+      screen: (member) => this.#screen(member),
+      commands: this.#commands(),
+    };
+  }
+
+  /** Closes the connections of banned addresses, for example after a file was read. */
+  async enforceBans(chat: Chat): Promise<void> {
+    const kicks = chat.members.map((member) => {
+      const ban = member.isOperator
+        ? undefined
+        : this.#bans.find(member.address);
+      return ban && chat.kick(member.name, ban.reason);
+    });
+    await Promise.all(kicks);
+  }
+
+  async #admit(candidate: Candidate): Promise<Admission> {
+    if (candidate.isOperator) return { name: operatorName(candidate) };
+    const { password, hideAddresses } = this.#options;
+    let refusal = this.#refusal(candidate);
+    if (refusal === undefined && password) {
+      refusal = await password.check(candidate) ?? this.#refusal(candidate);
+    }
+    if (refusal !== undefined) return refusal;
+    // The name of an in-memory client has no colon unless it is an address.
+    if (hideAddresses && candidate.name.includes(":")) {
+      return { name: `guest-${++this.#guests}` };
+    }
+  }
+
+  /** Returns the reason to refuse a client, if there is one. */
+  #refusal({ address }: Candidate): string | undefined {
+    const ban = this.#bans.find(address);
+    if (ban) return this.#texts.banned(ban.reason, ban.until);
+    if (this.#lock !== undefined) return this.#texts.locked(this.#lock);
+  }
+
+  /** Returns the reason for which a member cannot speak, if there is one. */
+  #screen(member: Member): string | undefined {
+    const mute = this.#mutes.length > 0 && this.#muteOf(member);
+    if (mute) return this.#texts.muted(mute.until);
+  }
+
+  #muteOf({ id, address, isOperator }: Member): Mute | undefined {
+    if (isOperator) return;
+    const own = Network.parse(address);
+    return this.#activeMutes().find((mute) =>
+      mute.id === id ||
+      own && mute.network?.includes(own) && !mute.others.has(id)
+    );
+  }
+
+  #activeMutes(): Mute[] {
+    const now = this.#now();
+    const isActive = ({ until }: Mute) => !until || until.getTime() > now;
+    if (!this.#mutes.every(isActive)) {
+      this.#mutes = this.#mutes.filter(isActive);
+    }
+    return this.#mutes;
+  }
+
+  #commands(): Record<keyof Texts["help"], Command> {
+    const optional = false;
+    return {
+      kick: this.#command("kick", this.#kick),
+      ban: this.#command("ban", this.#ban),
+      unban: this.#command("unban", this.#unban),
+      bans: this.#command("bans", this.#listBans, optional),
+      mute: this.#command("mute", this.#mute),
+      unmute: this.#command("unmute", this.#unmute),
+      lock: this.#command("lock", this.#lockRoom, optional),
+      unlock: this.#command("unlock", this.#unlockRoom, optional),
+      motd: this.#command("motd", this.#changeMotd, optional),
+      whois: this.#command("whois", this.#whois),
+    };
+  }
+
+  /** Creates a command that is available to operators, and logs each use of it. */
+  #command(
+    name: keyof Texts["help"],
+    run: Run,
+    needsArgument = true,
+  ): Command {
+    const [usage, help] = this.#texts.help[name];
+    return {
+      usage,
+      help,
+      isAvailable: ({ isOperator }) => isOperator,
+      run: async (context, argument) => {
+        this.#audit(context, `/${name} ${argument}`.trim());
+        if (needsArgument && argument === "") {
+          await context.reply(this.#texts.usage(usage));
+        } else await run.call(this, context, argument);
+      },
+    };
+  }
+
+  #audit({ member }: CommandContext, action: string): void {
+    const operator = operatorName(member);
+    const name = member.name === operator ? "" : ` (${member.name})`;
+    this.#options.audit?.(`${operator}${name}: ${action}`);
+  }
+
+  async #kick(context: CommandContext, argument: string): Promise<void> {
+    const [name, reason] = splitWord(argument);
+    const member = await this.#target(context, name);
+    if (member === undefined) return;
+    await context.chat.kick(member.name, reason);
+    await context.reply(this.#texts.kicked(member.name));
+  }
+
+  async #ban(context: CommandContext, argument: string): Promise<void> {
+    const { chat, member: { name: by }, reply } = context;
+    const [target, rest] = splitWord(argument);
+    const network = this.#parseNetwork(target) ??
+      await this.#networkOf(context, target);
+    if (network === undefined) return;
+    const { until, rest: reason } = this.#splitDuration(rest);
+    const ban = { network, until, by, reason };
+    const saved = this.#reportSaved(context, this.#bans.add(ban));
+    // The clients that were admitted before the ban are members after the reply.
+    await setImmediate();
+    await reply(this.#texts.wasBanned(ban));
+    await this.enforceBans(chat);
+    await saved;
+  }
+
+  async #unban(context: CommandContext, argument: string): Promise<void> {
+    const { reply } = context;
+    const network = this.#parseNetwork(argument);
+    if (network === undefined) {
+      return await reply(this.#texts.usage(this.#texts.help.unban[0]));
+    }
+    const { wasBanned, saved } = this.#bans.remove(network);
+    const reported = this.#reportSaved(context, saved);
+    const rest = this.#bans.find(network);
+    await reply(
+      rest
+        ? this.#texts.partOfBan(network, rest.network)
+        : wasBanned
+        ? this.#texts.wasUnbanned(network)
+        : this.#texts.notBanned(network),
+    );
+    await reported;
+  }
+
+  /** Reports a change of the bans that could not be written. */
+  async #reportSaved(
+    context: CommandContext,
+    saved: Promise<void>,
+  ): Promise<void> {
+    try {
+      await saved;
+    } catch (error) {
+      const message = this.#texts.unsaved((error as Error).message);
+      this.#audit(context, message);
+      await context.reply(message);
+    }
+  }
+
+  async #listBans({ reply }: CommandContext): Promise<void> {
+    const { texts, bans, mutes } = {
+      texts: this.#texts,
+      bans: this.#bans.all,
+      mutes: this.#activeMutes(),
+    };
+    const lines = [
+      texts.bans(bans.length),
+      ...shortened(bans.map(texts.ban)),
+    ];
+    if (mutes.length > 0) {
+      const list = mutes.map(({ name, network, until }) =>
+        texts.mute(name, network, until)
+      );
+      lines.push(texts.mutes(mutes.length), ...shortened(list));
+    }
+    await reply(lines.join("\n"));
+  }
+
+  async #mute(context: CommandContext, argument: string): Promise<void> {
+    const { chat, reply } = context;
+    const [given, rest] = splitWord(argument);
+    const { until, rest: surplus } = this.#splitDuration(rest);
+    if (surplus !== "") {
+      return await reply(this.#texts.usage(this.#texts.help.mute[0]));
+    }
+    const member = await this.#target(context, given);
+    if (member === undefined) return;
+    const { id, name, address } = member;
+    const network = this.#parseNetwork(address);
+    const others = new Set(chat.members.map(({ id }) => id));
+    this.#mutes = this.#activeMutes().filter((mute) => mute.id !== id);
+    this.#mutes.push({ id, name, network, others, until });
+    await chat.tell(name, this.#texts.youAreMuted(until));
+    await reply(this.#texts.wasMuted(name, until));
+  }
+
+  async #unmute({ chat, reply }: CommandContext, name: string): Promise<void> {
+    const member = findMember(chat, name);
+    const muted = this.#activeMutes().filter((mute) =>
+      areAlike(mute.name, name) || member && mute.id === member.id
+    );
+    const own = member && this.#muteOf(member);
+    if (own) muted.push(own);
+    if (muted.length === 0) return await reply(this.#texts.notMuted(name));
+    this.#mutes = this.#mutes.filter((mute) => !muted.includes(mute));
+    if (member) await chat.tell(member.name, this.#texts.youAreUnmuted);
+    await reply(this.#texts.wasUnmuted(name));
+  }
+
+  async #lockRoom({ chat }: CommandContext, reason: string): Promise<void> {
+    this.#lock = reason;
+    await chat.notice(this.#texts.roomLocked(reason));
+  }
+
+  async #unlockRoom({ chat, reply }: CommandContext): Promise<void> {
+    if (this.#lock === undefined) return await reply(this.#texts.notLocked);
+    this.#lock = undefined;
+    await chat.notice(this.#texts.roomUnlocked);
+  }
+
+  async #changeMotd(
+    { chat, reply }: CommandContext,
+    text: string,
+  ): Promise<void> {
+    if (text !== "") chat.motd = text === "-" ? "" : text;
+    await reply(this.#texts.motd(chat.motd));
+  }
+
+  async #whois({ chat, reply }: CommandContext, name: string): Promise<void> {
+    const member = findMember(chat, name);
+    const activity = member && chat.activityOf(member.id);
+    if (activity === undefined) {
+      return await reply(this.#texts.noSuchMember(name));
+    }
+    const lines = this.#texts.whois(member!, activity);
+    const mute = this.#muteOf(member!);
+    if (mute) lines.push(this.#texts.whoisMuted(mute.until));
+    await reply(lines.join("\n"));
+  }
+
+  /** Finds the member that a command is about. An operator cannot be one. */
+  async #target(
+    { chat, reply }: CommandContext,
+    name: string,
+  ): Promise<Member | undefined> {
+    const member = findMember(chat, name);
+    if (member === undefined) await reply(this.#texts.noSuchMember(name));
+    else if (member.isOperator) {
+      await reply(this.#texts.isOperator(member.name));
+    } else return member;
+  }
+
+  /** Finds the network of a member that is to be banned. */
+  async #networkOf(
+    context: CommandContext,
+    name: string,
+  ): Promise<Network | undefined> {
+    const member = await this.#target(context, name);
+    if (member === undefined) return;
+    const network = this.#parseNetwork(member.address);
+    if (network === undefined) {
+      await context.reply(this.#texts.noAddress(member.name));
+    }
+    return network;
+  }
+
+  #parseNetwork(text: string): Network | undefined {
+    return Network.parse(text, this.#options.ipv6Prefix ?? 64);
+  }
+
+  /** Splits a duration from the beginning of a text, if there is one. */
+  #splitDuration(text: string): { until?: Date; rest: string } {
+    const [word, rest] = splitWord(text);
+    const duration = parseDuration(word);
+    return duration === undefined
+      ? { rest: text }
+      : { until: new Date(this.#now() + duration), rest };
+  }
+}
+
+/** The first name of an operator, by which it is logged. */
+function operatorName({ id }: { id: string }): string {
+  return `op-${id}`;
+}
+
+/** Finds a member by its name, or else by a name that looks like it. */
+function findMember(chat: Chat, name: string): Member | undefined {
+  const { members } = chat;
+  return members.find((member) => member.name === name) ??
+    members.find((member) => areAlike(member.name, name));
+}
+
+function areAlike(name: string, other: string): boolean {
+  const keys = nameKeys(other);
+  return nameKeys(name).some((key) => keys.includes(key));
+}
+
+function splitWord(text: string): [word: string, rest: string] {
+  const [, word, rest] = /^(\S*)\s*([^]*)$/.exec(text)!;
+  return [word, rest];
+}
+
+function shortened(lines: string[]): string[] {
+  return lines.length > MAX_LISTED
+    ? [...lines.slice(0, MAX_LISTED), "\u2026"]
+    : lines;
+}

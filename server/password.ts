@@ -1,0 +1,144 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/**
+ * A password that clients must send before they join the room.
+ *
+ * @module
+ */
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import { CommandError, explain, quote } from "../cli.ts";
+import { type Candidate, type Lang, printable } from "../mod.ts";
+import { Attempts } from "./attempts.ts";
+
+/** The number of passwords that a client can try. */
+const MAX_TRIES = 3;
+/** Maximum number of wrong passwords of an address per minute. */
+const MAX_FAILURES = 5;
+/** Time for a client to send the password, in milliseconds. */
+const TIMEOUT = 30_000;
+/** Maximum size of a password, in bytes. A longer line of a client is split. */
+const MAX_SIZE = 500;
+
+/** Options of a {@linkcode Password}. */
+export interface PasswordOptions {
+  /** The file with the password in its first line. */
+  path: string;
+  /** The language of the prompt and of error messages. @default {"en"} */
+  lang?: Lang;
+  /** The prefix of the IPv6 networks that count as one address. @default {64} */
+  ipv6Prefix?: number;
+  /** Time for a client to send the password, in milliseconds. @default {30000} */
+  timeout?: number;
+  /** The clock of the limit for wrong passwords. @default {Date.now} */
+  now?: () => number;
+  /** Receives a message for each wrong password. It does not contain the password. */
+  log?: (message: string) => void;
+}
+
+/** Asks clients for a password. */
+export class Password {
+  readonly #options: PasswordOptions;
+  readonly #lang: Lang;
+  readonly #texts: typeof EN;
+  readonly #failures: Attempts;
+  #digest = new Uint8Array(0);
+
+  constructor(options: PasswordOptions) {
+    const { ipv6Prefix, now, lang = "en" } = options;
+    this.#options = options;
+    this.#lang = lang;
+    this.#texts = TEXTS[lang];
+    this.#failures = new Attempts(MAX_FAILURES, ipv6Prefix, now);
+  }
+
+  /**
+   * Reads the password from the file. Call this before the first client is asked.
+   *
+   * @throws {CommandError} If the file cannot be read or has no password. Then the
+   * password does not change.
+   */
+  async load(): Promise<void> {
+    const { path } = this.#options;
+    const text = await Deno.readTextFile(path).catch((error) => {
+      const reason = explain(error, this.#lang);
+      throw new CommandError(
+        {
+          en: `Cannot read ${quote(path)}: ${reason}`,
+          zh: `无法读取 ${quote(path)}：${reason}`,
+        }[this.#lang],
+      );
+    });
+    const password = printable(text.split("\n")[0]);
+    const { length } = new TextEncoder().encode(password);
+    if (length === 0 || length > MAX_SIZE) {
+      throw new CommandError(
+        {
+          en: `Cannot use ${quote(path)}: its first line must be a password ` +
+            `of 1 to ${MAX_SIZE} bytes`,
+          zh: `无法使用 ${
+            quote(path)
+          }：第一行必须是 1 到 ${MAX_SIZE} 字节的密码`,
+        }[this.#lang],
+      );
+    }
+    this.#digest = digestOf(password);
+  }
+
+  /** Asks a client for the password. Returns the reason to refuse it, if there is one. */
+  async check(candidate: Candidate): Promise<string | undefined> {
+    const { timeout = TIMEOUT } = this.#options;
+    const expired = Promise.withResolvers<string>();
+    const timer = setTimeout(
+      () => expired.resolve(this.#texts.late(timeout / 1000)),
+      timeout,
+    );
+    try {
+      return await Promise.race([this.#ask(candidate), expired.promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #ask({ name, address, ask }: Candidate): Promise<string | undefined> {
+    const texts = this.#texts;
+    let question = texts.prompt;
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      if (this.#failures.areOver(address)) return texts.tooMany;
+      const answer = await ask(question);
+      if (answer === undefined) break;
+      if (this.#failures.areOver(address)) return texts.tooMany;
+      if (timingSafeEqual(digestOf(answer), this.#digest)) return;
+      this.#failures.add(address);
+      this.#options.log?.(texts.wrongFrom(name));
+      question = `${texts.wrong}\n${texts.prompt}`;
+    }
+    return texts.refused;
+  }
+}
+
+/** Returns bytes of a fixed length, for a comparison in constant time. */
+function digestOf(text: string): Uint8Array<ArrayBuffer> {
+  const digest = createHash("sha256").update(text.normalize("NFC")).digest();
+  return new Uint8Array(digest);
+}
+
+const EN = {
+  prompt: "Password:",
+  wrong: "Wrong password",
+  wrongFrom: (name: string) => `Wrong password from ${name}`,
+  refused: "Cannot enter: wrong password",
+  tooMany: "Cannot enter: too many wrong passwords. Try again in a minute",
+  late: (seconds: number) => `Cannot enter: no password within ${seconds} s`,
+};
+
+const ZH: typeof EN = {
+  prompt: "密码：",
+  wrong: "密码错误",
+  wrongFrom: (name) => `密码错误：来自 ${name}`,
+  refused: "无法进入：密码错误",
+  tooMany: "无法进入：密码错误次数过多，请一分钟后再试",
+  late: (seconds) => `无法进入：${seconds} 秒内没有输入密码`,
+};
+
+const TEXTS: Record<Lang, typeof EN> = { en: EN, zh: ZH };
