@@ -37,16 +37,27 @@ import {
 import {
   type Endpoint,
   type Listener,
+  type ListenerOptions,
   openListener,
 } from "./server/listeners.ts";
 import { Log } from "./server/log.ts";
+import type {
+  ModerationSettings,
+  ServerModeration,
+} from "./server/moderation_setup.ts";
+import { ReservedNames } from "./server/names.ts";
+import { Network } from "./server/network.ts";
 import { helpText, OPTIONS } from "./server/options.ts";
 
 /** The parsed command line. */
 interface Settings {
   endpoints: Endpoint[];
   files?: CertificateFiles;
+  /** The networks of the proxies that send PROXY headers. */
+  proxies: Network[];
   chat: ChatOptions;
+  hasCommands: boolean;
+  moderation?: ModerationSettings;
   log: "off" | "text" | "json";
   logMessages: boolean;
 }
@@ -63,6 +74,7 @@ function parseCommand(
   const logMessages = values["log-messages"];
   return {
     ...parseEndpoints(values, lang),
+    proxies: values["proxy-protocol"].map((proxy) => parseProxy(proxy, lang)),
     chat: {
       lang,
       maxBacklog: values["max-backlog"],
@@ -71,11 +83,13 @@ function parseCommand(
       maxClients: values["max-clients"],
       maxPerAddress: values["max-per-address"],
       connectRate: values["connect-rate"],
+      ipv6Prefix: values["ipv6-prefix"],
       idle: values.idle * 1000,
-      commands: values["no-commands"] ? false : undefined,
       history: values.history,
       motd: values.motd,
     },
+    hasCommands: !values["no-commands"],
+    moderation: parseModeration(values, lang),
     log: values.log ?? (logMessages ? "text" : "off"),
     logMessages,
   };
@@ -106,6 +120,7 @@ function parseEndpoints(
       }[lang],
     );
   }
+  const adminSockets = [values["admin-socket"] ?? []].flat();
   const isDefault = port.length + tlsPorts.length + unix.length === 0;
   const ports = isDefault ? [OPTIONS.port.default] : port;
   const isSecure = files !== undefined && tlsPorts.length === 0;
@@ -114,9 +129,48 @@ function parseEndpoints(
       ...ports.map((port) => ({ hostname, port, isSecure })),
       ...tlsPorts.map((port) => ({ hostname, port, isSecure: true })),
       ...unix.map((path) => ({ path })),
+      ...adminSockets.map((path) => ({ path, isForOperators: true })),
     ],
     files,
   };
+}
+
+function parseProxy(text: string, lang: Lang): Network {
+  const network = Network.parse(text);
+  if (network) return network;
+  throw invalid("--proxy-protocol", text, {
+    en: "must be an address or a network such as 192.0.2.0/24",
+    zh: "必须是地址或 192.0.2.0/24 这样的网络",
+  }, lang);
+}
+
+/** Returns the settings of the moderation, if one of its options is given. */
+function parseModeration(
+  values: Values<typeof OPTIONS>,
+  lang: Lang,
+): ModerationSettings | undefined {
+  const adminSocket = values["admin-socket"];
+  const bansPath = values.bans;
+  const passwordPath = values["password-file"];
+  const hideAddresses = values["hide-addresses"];
+  if (adminSocket !== undefined && values["no-commands"]) {
+    throw new UsageError(
+      {
+        en: "--admin-socket needs commands, remove --no-commands",
+        zh: "--admin-socket 需要命令，请去掉 --no-commands",
+      }[lang],
+    );
+  }
+  const isModerated = hideAddresses ||
+    (adminSocket ?? bansPath ?? passwordPath) !== undefined;
+  return isModerated
+    ? {
+      bansPath,
+      passwordPath,
+      hideAddresses,
+      ipv6Prefix: values["ipv6-prefix"],
+    }
+    : undefined;
 }
 
 /** Aborts at the first signal to terminate. The second one exits at once. */
@@ -135,37 +189,86 @@ function terminationSignal(): AbortSignal {
   return controller.signal;
 }
 
+/** Reads files again at each SIGHUP. */
+function onHangup(reload: () => Promise<void>): void {
+  if (Deno.build.os === "windows") return; // Windows has no SIGHUP.
+  Deno.addSignalListener("SIGHUP", reload);
+}
+
 /**
- * Reads the certificate again at each SIGHUP, for new connections. A certificate that
- * cannot be used changes nothing.
+ * Reads the certificate again, for new connections. A certificate that cannot be used
+ * changes nothing.
  */
-function renewOnHangup(
+async function renewCertificate(
   listeners: Listener[],
   files: CertificateFiles,
   log: Log,
   lang: Lang,
-): void {
-  if (Deno.build.os === "windows") return; // Windows has no SIGHUP.
-  Deno.addSignalListener("SIGHUP", async () => {
-    try {
-      const certificate = await readCertificate(files, lang);
-      for (const listener of listeners) listener.renew?.(certificate);
-      log.info(
-        {
-          en: "The certificate was renewed",
-          zh: "证书已更新",
-        }[lang],
-      );
-    } catch (error) {
-      const reason = explain(error, lang);
-      log.failure(
-        {
-          en: `The certificate was not renewed. ${reason}`,
-          zh: `证书没有更新。${reason}`,
-        }[lang],
-      );
-    }
-  });
+): Promise<void> {
+  try {
+    const certificate = await readCertificate(files, lang);
+    for (const listener of listeners) listener.renew?.(certificate);
+    log.info(
+      {
+        en: "The certificate was renewed",
+        zh: "证书已更新",
+      }[lang],
+    );
+  } catch (error) {
+    const reason = explain(error, lang);
+    log.failure(
+      {
+        en: `The certificate was not renewed. ${reason}`,
+        zh: `证书没有更新。${reason}`,
+      }[lang],
+    );
+  }
+}
+
+/** Returns a function that opens ports on which proxies send PROXY headers. */
+async function listenBehind(
+  proxies: Network[],
+  log: Log,
+  lang: Lang,
+): Promise<ListenerOptions["listen"]> {
+  if (proxies.length === 0) return;
+  const { ProxyListener } = await import("./server/proxy_protocol.ts");
+  return (address) =>
+    new ProxyListener(Deno.listen(address), {
+      trusted: proxies,
+      lang,
+      log: (message) => log.frequentFailure(message),
+    });
+}
+
+/** Creates the moderation, if one of its options is given. */
+async function moderate(
+  { moderation }: Settings,
+  log: Log,
+  lang: Lang,
+): Promise<ServerModeration | undefined> {
+  if (moderation === undefined) return;
+  const { openModeration } = await import("./server/moderation_setup.ts");
+  return await openModeration(moderation, log, lang);
+}
+
+/** Returns the options of the chat. */
+function chatOptions(
+  { chat, hasCommands }: Settings,
+  moderated: ServerModeration | undefined,
+  log: Log,
+  lang: Lang,
+): ChatOptions {
+  const report = (message: string) => log.frequentFailure(message);
+  const { commands, ...hooks } = moderated?.chatOptions ?? {};
+  const { ipv6Prefix } = chat;
+  const nick = new ReservedNames({ lang, ipv6Prefix, log: report }).command;
+  return {
+    ...chat,
+    ...hooks,
+    commands: hasCommands && { nick, ...commands },
+    log: report,
+  };
 }
 
 async function main(args: string[], lang: Lang): Promise<number> {
@@ -174,24 +277,29 @@ async function main(args: string[], lang: Lang): Promise<number> {
     print(settings.print, lang);
     return 0;
   }
-  const { endpoints, files } = settings;
+  const { endpoints, files, proxies } = settings;
   using log = new Log(settings.log, lang);
   const certificate = files && await readCertificate(files, lang);
+  const moderated = await moderate(settings, log, lang);
+  const listen = await listenBehind(proxies, log, lang);
   await using cleanup = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const names: string[] = [];
   for (const endpoint of endpoints) {
-    const { listener, name } = await openListener(endpoint, lang, certificate);
+    const { listener, name } = await openListener(endpoint, lang, {
+      certificate,
+      listen,
+    });
     cleanup.defer(() => closeListener(listener));
     listeners.push(listener);
     names.push(name);
   }
   const terminated = terminationSignal();
-  if (files) renewOnHangup(listeners, files, log, lang);
-  await using chat = new Chat({
-    ...settings.chat,
-    log: (message) => log.frequentFailure(message),
-  });
+  await using chat = new Chat(chatOptions(settings, moderated, log, lang));
+  if (files) {
+    onHangup(() => renewCertificate(listeners, files, log, lang));
+  }
+  if (moderated) onHangup(() => moderated.reload(chat));
   const logged = log.follow(chat, settings.logMessages);
   for (const listener of listeners) chat.serve(listener);
   const prefix = { en: "Listening on ", zh: "正在监听 " }[lang];

@@ -8,13 +8,22 @@
 
 import { CommandError, explain, quote } from "../cli.ts";
 import { type Connection, formatAddress, type Lang } from "../mod.ts";
-import { TlsListener } from "./tls.ts";
+import { OperatorListener } from "./operators.ts";
+import { type TcpSource, TlsListener } from "./tls.ts";
 import { UnixListener } from "./unix.ts";
 
 /** An address to listen on. */
 export type Endpoint =
   | { hostname: string; port: number; isSecure: boolean }
-  | { path: string };
+  | { path: string; isForOperators?: boolean };
+
+/** The parts of a listener that depend on options. */
+export interface ListenerOptions {
+  /** The certificate of TLS ports. */
+  certificate?: Deno.TlsCertifiedKeyPem;
+  /** Opens a port. @default {Deno.listen} */
+  listen?: (address: Deno.TcpListenOptions) => TcpSource;
+}
 
 /** An open listener. */
 export interface Listener extends AsyncIterable<Connection> {
@@ -40,17 +49,22 @@ const BACKLOG = 4096;
 export async function openListener(
   endpoint: Endpoint,
   lang: Lang,
-  certificate?: Deno.TlsCertifiedKeyPem,
+  { certificate, listen = Deno.listen }: ListenerOptions,
 ): Promise<{ listener: Listener; name: string }> {
   try {
     if ("path" in endpoint) {
       const listener = await UnixListener.open(endpoint.path, lang);
-      return { listener, name: endpoint.path };
+      if (!endpoint.isForOperators) return { listener, name: endpoint.path };
+      const suffix = { en: " (operators)", zh: "（管理员）" }[lang];
+      return {
+        listener: new OperatorListener(listener),
+        name: endpoint.path + suffix,
+      };
     }
     const address = { ...endpoint, tcpBacklog: BACKLOG };
     const listener = endpoint.isSecure
-      ? new TlsListener(address, certificate!)
-      : Deno.listen(address);
+      ? new TlsListener(address, certificate!, listen)
+      : listen(address);
     const { hostname, port } = listener.addr;
     const suffix = endpoint.isSecure ? " (TLS)" : "";
     return { listener, name: formatAddress(hostname, port) + suffix };

@@ -59,6 +59,14 @@ export const OPTIONS = {
       zh: "Unix 套接字；可重复。需要 -R -W",
     },
   },
+  "proxy-protocol": {
+    value: "NET",
+    multiple: true,
+    help: {
+      en: "proxy (ADDRESS[/PREFIX]) with PROXY headers; repeatable",
+      zh: "发送 PROXY 头的代理（ADDRESS[/PREFIX]）；可重复",
+    },
+  },
   lang: {
     choices: LANGS,
     heading: { en: "Room:", zh: "聊天室：" },
@@ -115,6 +123,16 @@ export const OPTIONS = {
       zh: "每个地址每秒的新连接数",
     },
   },
+  "ipv6-prefix": {
+    value: "N",
+    min: 1,
+    max: 128,
+    default: DEFAULTS.ipv6Prefix,
+    help: {
+      en: "IPv6 prefix that counts as one address",
+      zh: "视为一个地址的 IPv6 前缀长度",
+    },
+  },
   rate: {
     value: "N",
     min: 0,
@@ -145,6 +163,34 @@ export const OPTIONS = {
     max: 2 ** 30,
     default: DEFAULTS.maxBacklog,
     help: { en: "pending output of a client", zh: "客户端待发送的数据量" },
+  },
+  "admin-socket": {
+    value: "PATH",
+    heading: { en: "Moderation:", zh: "管理：" },
+    help: {
+      en: "Unix socket for operators. Needs -R -W",
+      zh: "供管理员使用的 Unix 套接字。需要 -R -W",
+    },
+  },
+  bans: {
+    value: "FILE",
+    help: {
+      en: "list of banned addresses. Needs -R -W",
+      zh: "封禁地址的列表。需要 -R -W",
+    },
+  },
+  "password-file": {
+    value: "FILE",
+    help: {
+      en: "ask clients for the password in this file. Needs -R",
+      zh: "要求客户端输入该文件中的密码。需要 -R",
+    },
+  },
+  "hide-addresses": {
+    help: {
+      en: "name new members guest-1, guest-2, not HOST:PORT",
+      zh: "新成员的名字为 guest-1、guest-2，而不是 HOST:PORT",
+    },
   },
   log: {
     choices: ["off", "text", "json"],

@@ -26,17 +26,24 @@ const WRITE_SIZE = 64 * 1024;
  */
 const ALERT = new Uint8Array([0x15, 3, 3, 0, 2, 2, 40]);
 
+/** A `Deno.TcpListener`, or a listener on top of one. */
+export interface TcpSource extends AsyncIterable<Deno.TcpConn> {
+  readonly addr: Deno.NetAddr;
+  close(): void;
+}
+
 /** Accepts TLS connections. Their handshakes do not delay each other. */
 export class TlsListener implements AsyncIterable<Connection> {
-  readonly #listener: Deno.TcpListener;
+  readonly #listener: TcpSource;
   #context: SecureContext;
 
   constructor(
     address: Deno.TcpListenOptions,
     credentials: Deno.TlsCertifiedKeyPem,
+    listen: (address: Deno.TcpListenOptions) => TcpSource = Deno.listen,
   ) {
     this.#context = createSecureContext(credentials);
-    this.#listener = Deno.listen(address);
+    this.#listener = listen(address);
   }
 
   get addr(): Deno.NetAddr {

@@ -9,7 +9,9 @@ import {
   ProxyListener,
   type ProxyListenerOptions,
 } from "../server/proxy_protocol.ts";
-import { namesOf, TestClient } from "./clients.ts";
+import { linesOf, namesOf, TestClient } from "./clients.ts";
+import { startServer } from "./commands.ts";
+import { Certificate, connectTls, startTlsServer } from "./tls.ts";
 
 const encoder = new TextEncoder();
 const SIGNATURE = [13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10];
@@ -243,6 +245,35 @@ Deno.test("a chat closes while a proxy is waited for", async () => {
   assertEquals(room.logged, []);
 });
 
+Deno.test("the server has the addresses of a proxy on TLS ports, too", async () => {
+  await using certificate = await Certificate.make();
+  await using server = await startTlsServer(
+    certificate,
+    ["--proxy-protocol", "::1", "--proxy-protocol", "127.0.0.0/8"],
+  );
+  await using ann = await TestClient.connect(server.addr);
+  await ann.send(V1);
+  assertEquals(await ann.line(), "Welcome 203.0.113.7:50000");
+  await ann.line();
+  const { hostname, port } = server.tlsAddr;
+  const conn = await Deno.connect({ hostname, port });
+  await conn.write(encoder.encode(V1.replace("113.7", "113.8")));
+  using bob = await Deno.startTls(conn, {
+    hostname: "localhost",
+    caCerts: [await Deno.readTextFile(certificate.cert)],
+  });
+  await bob.write(encoder.encode("hello\n"));
+  assertEquals(await ann.line(), "203.0.113.8:50000 is online");
+  assertEquals(await ann.line(), "203.0.113.8:50000: hello");
+});
+
+Deno.test("a server without proxies does not accept a header", async () => {
+  await using server = await startServer();
+  await using ann = await TestClient.join(server.addr);
+  await ann.send(V1);
+  assertEquals(await ann.line(), `${ann.who}: ${V1.trimEnd()}`);
+});
+
 const haproxy = await new Deno.Command("haproxy", { args: ["-v"] }).output()
   .then(({ success }) => success, () => false);
 
@@ -293,32 +324,47 @@ async function connect(addr: Deno.NetAddr): Promise<TestClient> {
   }
 }
 
-Deno.test({
-  name: haproxy
-    ? "clients of HAProxy have their own addresses"
-    : "clients of HAProxy have their own addresses (HAProxy is not installed)",
-  ignore: !haproxy,
-  async fn(t) {
-    for (const option of ["send-proxy", "send-proxy-v2"]) {
-      await t.step(option, async () => {
-        await using room = openChat();
-        await using proxy = await startHAProxy(
-          room.addr,
-          `${option} check inter 20ms`,
-        );
-        await using ann = await connect(proxy.addr);
-        assertEquals(await ann.line(), `Welcome ${ann.who}`);
-        await ann.line();
-        await using bob = await connect(proxy.addr);
-        // The checks of the proxy are not announced.
-        assertEquals(await ann.line(), `${bob.who} is online`);
-        await bob.send("hello\n");
-        assertEquals(await ann.line(), `${bob.who}: hello`);
-        assertEquals(namesOf(room.chat), [ann.who, bob.who]);
-        await bob.end();
-        assertEquals(await ann.line(), `${bob.who} is offline`);
-        assertEquals(room.logged, []);
-      });
-    }
-  },
+/** Runs a test if HAProxy is installed. */
+function testHAProxy(name: string, fn: (t: Deno.TestContext) => Promise<void>) {
+  const note = haproxy ? "" : " (HAProxy is not installed)";
+  Deno.test({ name: name + note, ignore: !haproxy, fn });
+}
+
+testHAProxy("clients of HAProxy have their own addresses", async (t) => {
+  for (const option of ["send-proxy", "send-proxy-v2"]) {
+    await t.step(option, async () => {
+      await using room = openChat();
+      await using proxy = await startHAProxy(
+        room.addr,
+        `${option} check inter 20ms`,
+      );
+      await using ann = await connect(proxy.addr);
+      assertEquals(await ann.line(), `Welcome ${ann.who}`);
+      await ann.line();
+      await using bob = await connect(proxy.addr);
+      // The checks of the proxy are not announced.
+      assertEquals(await ann.line(), `${bob.who} is online`);
+      await bob.send("hello\n");
+      assertEquals(await ann.line(), `${bob.who}: hello`);
+      assertEquals(namesOf(room.chat), [ann.who, bob.who]);
+      await bob.end();
+      assertEquals(await ann.line(), `${bob.who} is offline`);
+      assertEquals(room.logged, []);
+    });
+  }
+});
+
+testHAProxy("clients of HAProxy talk TLS with the server", async () => {
+  await using certificate = await Certificate.make();
+  await using server = await startTlsServer(
+    certificate,
+    ["--proxy-protocol", "127.0.0.1"],
+  );
+  await using proxy = await startHAProxy(server.tlsAddr, "send-proxy-v2");
+  await (await connect(proxy.addr))[Symbol.asyncDispose]();
+  const conn = await connectTls(proxy.addr, certificate);
+  const { port } = conn.localAddr;
+  const lines = linesOf(conn);
+  assertEquals((await lines.read()).value, `Welcome 127.0.0.1:${port}`);
+  await lines.cancel();
 });

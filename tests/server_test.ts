@@ -18,6 +18,7 @@ const NUMERIC = [
   "--max-clients",
   "--max-per-address",
   "--connect-rate",
+  "--ipv6-prefix",
   "--history",
   "--idle",
 ];
