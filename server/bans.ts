@@ -14,8 +14,24 @@ import { type Lang, printable } from "../mod.ts";
 import { writeFileAtomically } from "./atomic_file.ts";
 import { Network } from "./network.ts";
 
-/** A banned network. */
+/**
+ * A banned network.
+ *
+ * @example Ban an address for an hour
+ * ```ts
+ * import { type Ban, BanList, Network } from "@linechat/chat/moderation";
+ *
+ * const ban: Ban = {
+ *   network: Network.parse("192.0.2.7")!,
+ *   until: new Date(Date.now() + 3_600_000),
+ *   by: "bot",
+ *   reason: "flood",
+ * };
+ * await new BanList().add(ban);
+ * ```
+ */
 export interface Ban {
+  /** The addresses. */
   readonly network: Network;
   /** The end of the ban. Without it, the ban holds until it is removed. */
   readonly until?: Date;
@@ -25,7 +41,19 @@ export interface Ban {
   readonly reason: string;
 }
 
-/** Options of a {@linkcode BanList}. */
+/**
+ * Options of a {@linkcode BanList}.
+ *
+ * @example Keep bans in a file
+ * ```ts
+ * import { BanList, type BanListOptions } from "@linechat/chat/moderation";
+ *
+ * const options: BanListOptions = { path: await Deno.makeTempFile() };
+ * const bans = new BanList(options);
+ * await bans.load();
+ * await Deno.remove(options.path!);
+ * ```
+ */
 export interface BanListOptions {
   /** The file that keeps the bans. Without it, they are lost when the program ends. */
   path?: string;
@@ -42,6 +70,17 @@ export interface BanListOptions {
  *
  * Before it is written, the file is read again, so that a change by hand is not lost.
  * Changes that could not be written stay in force, and are written with the next one.
+ *
+ * @example Ban the addresses of a network
+ * ```ts
+ * import { BanList, Network } from "@linechat/chat/moderation";
+ * import { assert } from "@std/assert";
+ *
+ * const bans = new BanList();
+ * const network = Network.parse("192.0.2.0/24")!;
+ * await bans.add({ network, by: "bot", reason: "flood" });
+ * assert(bans.find("192.0.2.7"));
+ * ```
  */
 export class BanList {
   readonly #options: BanListOptions;
@@ -51,13 +90,18 @@ export class BanList {
   #unsaved: ((bans: BanFile) => void)[] = [];
   #saved = Promise.resolve();
 
+  /**
+   * Creates a list without bans.
+   *
+   * @param options The options.
+   */
   constructor(options: BanListOptions = {}) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
   }
 
   /**
-   * Reads the file again. A missing file has no bans.
+   * Reads the file, at first and again. A missing file has no bans.
    *
    * @throws {CommandError} If it cannot be read or a line is malformed. Then nothing
    * changes.
@@ -66,7 +110,12 @@ export class BanList {
     if (this.#options.path !== undefined) this.#adopt(await this.#read());
   }
 
-  /** Returns the ban of an address or of a whole network, if there is one. */
+  /**
+   * Returns the ban of an address or of a whole network, if there is one.
+   *
+   * @param address The address or the network.
+   * @returns The ban.
+   */
   find(address: string | Network): Ban | undefined {
     const network = typeof address === "string"
       ? Network.parse(address)
@@ -82,6 +131,7 @@ export class BanList {
   /**
    * Adds a ban, in place of a ban of the same network. It is in force at once.
    *
+   * @param ban The ban.
    * @returns A promise that resolves when the file is written.
    * @throws {CommandError} If it cannot be written.
    */
@@ -92,6 +142,7 @@ export class BanList {
   /**
    * Removes a ban.
    *
+   * @param network The network, exactly as it was banned.
    * @returns Whether there was one, and a promise that resolves when the file is
    * written, as for {@linkcode BanList.add}.
    */

@@ -4,16 +4,25 @@
  * Moderation of a chat: operators and their commands, bans, a password, and hidden
  * addresses. It uses the public interface of a chat only.
  *
- * @example Serve operators on a Unix socket
- * ```ts ignore
+ * @example Serve operators on a port of this machine
+ * ```ts
  * import { Chat } from "@linechat/chat";
  * import { Moderation, OperatorListener } from "@linechat/chat/moderation";
+ * import { assertEquals } from "@std/assert";
  *
- * const moderation = new Moderation({ audit: (message) => console.error(message) });
+ * const moderation = new Moderation({ hideAddresses: true });
  * await using chat = new Chat(moderation.chatOptions);
- * chat.serve(Deno.listen({ port: 8000 }));
- * const socket = Deno.listen({ transport: "unix", path: "/run/chat/admin.sock" });
- * chat.serve(new OperatorListener(socket));
+ * const admin = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * chat.serve(new OperatorListener(admin));
+ * await using eve = chat.connect();
+ * assertEquals((await eve.lines.next()).value, "Welcome guest-1");
+ *
+ * const { port } = admin.addr;
+ * using operator = await Deno.connect({ hostname: "127.0.0.1", port });
+ * await operator.write(new TextEncoder().encode("/kick guest-1\n"));
+ * for await (const line of eve.lines) {
+ *   if (line === "-- You were removed") break;
+ * }
  * ```
  *
  * @module
@@ -37,12 +46,28 @@ import { TEXTS, type Texts } from "./moderation_texts.ts";
 import { Network } from "./network.ts";
 import type { Password } from "./password.ts";
 
+export { type Ban, BanList, type BanListOptions } from "./bans.ts";
+export { ReservedNames, type ReservedNamesOptions } from "./names.ts";
+export { Network } from "./network.ts";
 export { OperatorListener } from "./operators.ts";
+export { Password, type PasswordOptions } from "./password.ts";
 
 /** Maximum number of bans and mutes that `/bans` lists. */
 const MAX_LISTED = 100;
 
-/** Options of a {@linkcode Moderation}. */
+/**
+ * Options of a {@linkcode Moderation}.
+ *
+ * @example Log the commands of operators
+ * ```ts
+ * import { Moderation, type ModerationOptions } from "@linechat/chat/moderation";
+ *
+ * const options: ModerationOptions = {
+ *   audit: (message) => console.error(message),
+ * };
+ * const moderation = new Moderation(options);
+ * ```
+ */
 export interface ModerationOptions {
   /** The language of the texts. Give the chat the same one. @default {"en"} */
   lang?: Lang;
@@ -74,7 +99,24 @@ interface Mute {
 /** The effect of a command. */
 type Run = (context: CommandContext, argument: string) => Promise<unknown>;
 
-/** Moderates one chat. */
+/**
+ * Moderates one chat. Its commands are for operators: members of which
+ * `isOperator` is true.
+ *
+ * @example Add commands of the program
+ * ```ts
+ * import { Chat } from "@linechat/chat";
+ * import { Moderation, ReservedNames } from "@linechat/chat/moderation";
+ *
+ * const { admit, screen, commands } = new Moderation().chatOptions;
+ * const nick = new ReservedNames().command;
+ * await using chat = new Chat({
+ *   admit,
+ *   screen,
+ *   commands: { ...commands, nick },
+ * });
+ * ```
+ */
 export class Moderation {
   readonly #options: ModerationOptions;
   readonly #texts: Texts;
@@ -86,6 +128,11 @@ export class Moderation {
   /** The number of guests so far, which gives them their names. */
   #guests = 0;
 
+  /**
+   * Creates the moderation of an open room.
+   *
+   * @param options The options.
+   */
   constructor(options: ModerationOptions = {}) {
     this.#options = options;
     this.#texts = TEXTS[options.lang ?? "en"];
@@ -106,7 +153,12 @@ export class Moderation {
     };
   }
 
-  /** Closes the connections of banned addresses, for example after a file was read. */
+  /**
+   * Closes the connections of banned addresses. Call this after the list of bans was
+   * changed or read again.
+   *
+   * @param chat The chat.
+   */
   async enforceBans(chat: Chat): Promise<void> {
     const kicks = chat.members.map((member) => {
       const ban = member.isOperator

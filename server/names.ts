@@ -46,7 +46,19 @@ interface Reservation {
   usedAt: number;
 }
 
-/** Options of {@linkcode ReservedNames}. */
+/**
+ * Options of {@linkcode ReservedNames}.
+ *
+ * @example Log wrong secrets
+ * ```ts
+ * import { ReservedNames, type ReservedNamesOptions } from "@linechat/chat/moderation";
+ *
+ * const options: ReservedNamesOptions = {
+ *   log: (message) => console.error(message),
+ * };
+ * const names = new ReservedNames(options);
+ * ```
+ */
 export interface ReservedNamesOptions {
   /** The language of the texts. @default {"en"} */
   lang?: Lang;
@@ -66,9 +78,17 @@ export interface ReservedNamesOptions {
  * `/nick NAME` of the owner ends the reservation.
  *
  * @example Let members keep their names
- * ```ts ignore
+ * ```ts
+ * import { Chat } from "@linechat/chat";
+ * import { ReservedNames } from "@linechat/chat/moderation";
+ *
  * const { command } = new ReservedNames();
  * await using chat = new Chat({ commands: { nick: command } });
+ * await using ann = chat.connect();
+ * await ann.send("/nick ann correct-horse-battery");
+ * for await (const line of ann.lines) {
+ *   if (line.includes("is reserved with your secret")) break;
+ * }
  * ```
  */
 export class ReservedNames {
@@ -88,6 +108,11 @@ export class ReservedNames {
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
+  /**
+   * Creates the command, without reserved names.
+   *
+   * @param options The options.
+   */
   constructor(options: ReservedNamesOptions = {}) {
     const { lang = "en", ipv6Prefix = 64, now = Date.now } = options;
     this.#lang = lang;

@@ -8,7 +8,18 @@
 
 import { isIPv4, isIPv6 } from "node:net";
 
-/** An IPv4 or IPv6 network. A single address is a network with the longest prefix. */
+/**
+ * An IPv4 or IPv6 network. A single address is a network with the longest prefix.
+ *
+ * @example Compare an address with a network
+ * ```ts
+ * import { Network } from "@linechat/chat/moderation";
+ * import { assert } from "@std/assert";
+ *
+ * const network = Network.parse("2001:db8::/32")!;
+ * assert(network.includes(Network.parse("2001:db8::7")!));
+ * ```
+ */
 export class Network {
   /** Two networks with the same key are the same. */
   readonly key: string;
@@ -42,14 +53,24 @@ export class Network {
     return new Network(width, bits, width).widen(prefix);
   }
 
-  /** Returns the network with a prefix that includes this one. */
+  /**
+   * Returns the network with a prefix that includes this one.
+   *
+   * @param prefix The length of the prefix in bits.
+   * @returns The network; this one if its prefix is shorter.
+   */
   widen(prefix: number): Network {
     if (prefix >= this.prefix) return this;
     const zeros = BigInt(this.width - prefix);
     return new Network(this.width, this.bits >> zeros << zeros, prefix);
   }
 
-  /** Returns whether all addresses of another network are in this one. */
+  /**
+   * Returns whether all addresses of another network are in this one.
+   *
+   * @param other The other network.
+   * @returns Whether they are.
+   */
   includes(other: Network): boolean {
     return other.width === this.width && other.prefix >= this.prefix &&
       other.widen(this.prefix).key === this.key;

@@ -8,15 +8,33 @@ interface Listener extends AsyncIterable<Connection> {
   remove?(): Promise<void>;
 }
 
-/** A listener of which all clients are operators. */
+/**
+ * A listener of which all clients are operators. Use a socket that only operators can
+ * connect to.
+ *
+ * @example Serve operators on a port of this machine
+ * ```ts
+ * import { Chat } from "@linechat/chat";
+ * import { Moderation, OperatorListener } from "@linechat/chat/moderation";
+ *
+ * await using chat = new Chat(new Moderation().chatOptions);
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * chat.serve(new OperatorListener(listener));
+ * ```
+ */
 export class OperatorListener implements AsyncIterable<Connection> {
   readonly #listener: Listener;
 
-  /** @param listener The listener, such as a `Deno.UnixListener`. */
+  /**
+   * Makes operators of the clients of a listener.
+   *
+   * @param listener The listener, such as a `Deno.UnixListener`.
+   */
   constructor(listener: Listener) {
     this.#listener = listener;
   }
 
+  /** Closes the listener. */
   close(): void {
     this.#listener.close();
   }
@@ -26,6 +44,7 @@ export class OperatorListener implements AsyncIterable<Connection> {
     await this.#listener.remove?.();
   }
 
+  /** Accepts operators. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Connection> {
     for await (const conn of this.#listener) {
       yield Object.assign(conn, { isOperator: true });

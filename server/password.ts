@@ -20,7 +20,17 @@ const TIMEOUT = 30_000;
 /** Maximum size of a password, in bytes. A longer line of a client is split. */
 const MAX_SIZE = 500;
 
-/** Options of a {@linkcode Password}. */
+/**
+ * Options of a {@linkcode Password}.
+ *
+ * @example Give people more time
+ * ```ts
+ * import { Password, type PasswordOptions } from "@linechat/chat/moderation";
+ *
+ * const options: PasswordOptions = { path: "password.txt", timeout: 50_000 };
+ * const password = new Password(options);
+ * ```
+ */
 export interface PasswordOptions {
   /** The file with the password in its first line. */
   path: string;
@@ -28,7 +38,7 @@ export interface PasswordOptions {
   lang?: Lang;
   /** The prefix of the IPv6 networks that count as one address. @default {64} */
   ipv6Prefix?: number;
-  /** Time for a client to send the password, in milliseconds. @default {30000} */
+  /** Time for a client to send the password, in milliseconds, below 60000. @default {30000} */
   timeout?: number;
   /** The clock of the limit for wrong passwords. @default {Date.now} */
   now?: () => number;
@@ -36,7 +46,29 @@ export interface PasswordOptions {
   log?: (message: string) => void;
 }
 
-/** Asks clients for a password. */
+/**
+ * Asks clients for a password.
+ *
+ * @example Open a room with a password
+ * ```ts
+ * import { Chat } from "@linechat/chat";
+ * import { Moderation, Password } from "@linechat/chat/moderation";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const path = await Deno.makeTempFile();
+ * await Deno.writeTextFile(path, "sesame\n");
+ * const password = new Password({ path });
+ * await password.load();
+ * await Deno.remove(path);
+ *
+ * const moderation = new Moderation({ password });
+ * await using chat = new Chat(moderation.chatOptions);
+ * await using ann = chat.connect({ name: "ann" });
+ * assertEquals((await ann.lines.next()).value, "-- Password:");
+ * await ann.send("sesame");
+ * assertEquals((await ann.lines.next()).value, "Welcome ann");
+ * ```
+ */
 export class Password {
   readonly #options: PasswordOptions;
   readonly #lang: Lang;
@@ -44,6 +76,11 @@ export class Password {
   readonly #failures: Attempts;
   #digest = new Uint8Array(0);
 
+  /**
+   * Creates a password that has yet to be loaded.
+   *
+   * @param options The options.
+   */
   constructor(options: PasswordOptions) {
     const { ipv6Prefix, now, lang = "en" } = options;
     this.#options = options;
@@ -85,7 +122,12 @@ export class Password {
     this.#digest = digestOf(password);
   }
 
-  /** Asks a client for the password. Returns the reason to refuse it, if there is one. */
+  /**
+   * Asks a client for the password.
+   *
+   * @param candidate The client.
+   * @returns The reason to refuse the client, if there is one.
+   */
   async check(candidate: Candidate): Promise<string | undefined> {
     const { timeout = TIMEOUT } = this.#options;
     const expired = Promise.withResolvers<string>();
