@@ -22,13 +22,13 @@ Deno.test("an HTTP request is answered by one notice, and nothing of it is said"
       for (const piece of pieces) await web.send(piece).catch(() => {});
       const lines = await web.rest();
       assertEquals(lines, [
-        `Welcome ${web.who}`,
-        `-- 1 here: ${ann.who}. /help lists the commands`,
+        `Welcome ${web.name}`,
+        `-- 1 here: ${ann.name}. /help lists the commands`,
         "-- This is a chat server. It does not speak HTTP",
       ]);
       assertEquals(await ann.lines(2), [
-        `${web.who} is online`,
-        `${web.who} is offline`,
+        `${web.name} is online`,
+        `${web.name} is offline`,
       ]);
     });
   }
@@ -41,8 +41,8 @@ Deno.test("an HTTP request is recognized in a room with very short lines", async
   await web.send("GET / HTTP/1.1\r\na: b\r\n");
   await web.rest();
   assertEquals(await ann.lines(2), [
-    `${web.who} is online`,
-    `${web.who} is offline`,
+    `${web.name} is online`,
+    `${web.name} is offline`,
   ]);
 });
 
@@ -60,10 +60,10 @@ Deno.test("a line that only mentions HTTP is a message", async () => {
   await using ann = await TestClient.join(room.addr);
   for (const line of ["GET is an HTTP/1.1 method", "HTTP/1.1 is old"]) {
     await ann.send(`${line}\n`);
-    assertEquals(await ann.line(), `${ann.who}: ${line}`);
+    assertEquals(await ann.line(), `${ann.name}: ${line}`);
   }
   await ann.send("GET / HTTP/1.1\n");
-  assertEquals(await ann.line(), `${ann.who}: GET / HTTP/1.1`);
+  assertEquals(await ann.line(), `${ann.name}: GET / HTTP/1.1`);
 });
 
 Deno.test("reconnecting does not refill the rate of an address", async () => {
@@ -152,10 +152,10 @@ Deno.test("the unread private output of all clients together is bounded", async 
   );
   const text = "\ufffd".repeat(60_000);
   while (chat.members.length < stuck.length) await new Promise(setImmediate);
-  for (const { who } of stuck) await chat.tell(who, text);
+  for (const { name } of stuck) await chat.tell(name, text);
   // 400 times 180 KB are more than 64 MiB, so the first clients are closed.
   await Promise.all(handled.slice(0, 10));
-  assertEquals(chat.members.at(-1)?.name, stuck.at(-1)?.who);
+  assertEquals(chat.members.at(-1)?.name, stuck.at(-1)?.name);
   await chat.close();
   await Promise.all(handled);
 });

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Chat, type ChatEvent, type ChatOptions } from "../mod.ts";
 import { detailsOf, namesOf, openChat, TestClient } from "./clients.ts";
 
-/** A room with clients of these names, who have heard all about it. */
+/** Opens a room with clients of these names. They have read all lines so far. */
 async function meet<Names extends string[]>(
   names: [...Names],
   options?: ChatOptions,
@@ -12,12 +12,12 @@ async function meet<Names extends string[]>(
   for (const name of names) {
     const client = await TestClient.join(room.addr);
     for (const other of clients) {
-      assertEquals(await other.line(), `${client.who} is online`);
+      assertEquals(await other.line(), `${client.name} is online`);
     }
     clients.push(client);
     await client.send(`/nick ${name}\n`);
     for (const each of clients) {
-      assertEquals(await each.line(), `${client.who} is now known as ${name}`);
+      assertEquals(await each.line(), `${client.name} is now known as ${name}`);
     }
   }
   return {
@@ -30,7 +30,7 @@ async function meet<Names extends string[]>(
   };
 }
 
-/** What a client alone is answered to a line. */
+/** Sends a line, and returns the lines that follow as its answer. */
 async function answer(client: TestClient, line: string): Promise<string> {
   await client.send(`${line}\n/nick\n`);
   const lines = [];
@@ -188,7 +188,7 @@ Deno.test("/msg tells one only, by name or address, whatever its case", async ()
   assertEquals(await bob.line(), "ann (private): to you: only");
   await using dave = await TestClient.join(room.addr);
   for (const each of room.clients) await each.line();
-  await ann.send(`/msg ${dave.who} hi\nall\n`);
+  await ann.send(`/msg ${dave.name} hi\nall\n`);
   assertEquals(await dave.lines(2), ["ann (private): hi", "ann: all"]);
   assertEquals(await carol.line(), "ann: all");
   assertEquals(
@@ -297,10 +297,10 @@ Deno.test("without commands every line is text, and no help is offered", async (
   await using ann = await TestClient.connect(room.addr);
   await ann.send("/nick ann\n//x\n/help\n");
   assertEquals(await ann.lines(4), [
-    `Welcome ${ann.who}`,
-    `${ann.who}: /nick ann`,
-    `${ann.who}: //x`,
-    `${ann.who}: /help`,
+    `Welcome ${ann.name}`,
+    `${ann.name}: /nick ann`,
+    `${ann.name}: //x`,
+    `${ann.name}: /help`,
   ]);
 });
 
@@ -308,13 +308,13 @@ Deno.test("the room speaks Chinese, in its answers and notices, too", async () =
   await using room = openChat({ lang: "zh", motd: "请友好" });
   await using ann = await TestClient.connect(room.addr);
   assertEquals(await ann.lines(3), [
-    `欢迎 ${ann.who}`,
+    `欢迎 ${ann.name}`,
     "-- 这里还没有其他人。输入 /help 查看命令",
     "-- 请友好",
   ]);
   await ann.send("/nick 小明\n/msg 小明 你好\n/foo\n");
   assertEquals(await ann.lines(4), [
-    `${ann.who} 改名为 小明`,
+    `${ann.name} 改名为 小明`,
     "小明\uff08私聊\uff09: 你好",
     "\uff08私聊\uff09→ 小明: 你好",
     "-- 未知命令 /foo。输入 /help 查看命令",
@@ -392,15 +392,15 @@ Deno.test("events tell of new names and of what is done, and not what is private
   await chat.close();
   await Promise.all(collected);
   assertEquals(events.map(detailsOf), [
-    { type: "joined", name: ann.who },
-    { type: "renamed", name: ann.who, newName: "ann" },
+    { type: "joined", name: ann.name },
+    { type: "renamed", name: ann.name, newName: "ann" },
     { type: "message", name: "ann", text: "hello" },
     { type: "action", name: "ann", text: "waves" },
     { type: "left", name: "ann", reason: undefined },
   ]);
   assertEquals(changes.map(detailsOf), [
-    { type: "joined", name: ann.who },
-    { type: "renamed", name: ann.who, newName: "ann" },
+    { type: "joined", name: ann.name },
+    { type: "renamed", name: ann.name, newName: "ann" },
     { type: "left", name: "ann", reason: undefined },
   ]);
 });
@@ -440,7 +440,7 @@ Deno.test("the history is bounded in bytes, and has the newest", async () => {
   const heard = await bob.lines(4);
   assertEquals(heard.map((line) => line!.split(": ")[1][0]), [..."6789"]);
   await ann.send("next\n");
-  assertEquals(await bob.line(), `${ann.who}: next`);
+  assertEquals(await bob.line(), `${ann.name}: next`);
 });
 
 Deno.test("there is no gap and nothing twice between the history and what follows", async () => {
@@ -454,7 +454,7 @@ Deno.test("there is no gap and nothing twice between the history and what follow
       await ann.send(lines.join(""));
     }
   })();
-  const start = `${ann.who}: `;
+  const start = `${ann.name}: `;
   for (let i = 0; i < 20; i++) {
     await using bob = await TestClient.join(room.addr);
     const heard: number[] = [];
@@ -490,7 +490,7 @@ Deno.test("a new member learns who is here and how to list the commands", async 
     const first = names.slice(0, 10).join(", ");
     const more = count > 10 ? ", …" : "";
     assertEquals(text, `-- ${count} here: ${first}${more}. ${help}`);
-    names.push(client.who);
+    names.push(client.name);
   }
 });
 

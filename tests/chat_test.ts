@@ -12,10 +12,10 @@ Deno.test("the newcomer alone is welcomed, the others are told", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
-  assertEquals(await ann.line(), `${bob.who} is online`);
+  assertEquals(await ann.line(), `${bob.name} is online`);
   // Had Bob seen his own arrival, it would stand before this.
   await bob.send("hi\n");
-  assertEquals(await bob.line(), `${bob.who}: hi`);
+  assertEquals(await bob.line(), `${bob.name}: hi`);
 });
 
 Deno.test("a line reaches everybody, its sender included", async () => {
@@ -25,25 +25,25 @@ Deno.test("a line reaches everybody, its sender included", async () => {
   await using eve = await TestClient.join(room.addr);
   await bob.send("hello\n");
   assertEquals(await ann.lines(3), [
-    `${bob.who} is online`,
-    `${eve.who} is online`,
-    `${bob.who}: hello`,
+    `${bob.name} is online`,
+    `${eve.name} is online`,
+    `${bob.name}: hello`,
   ]);
   assertEquals(await bob.lines(2), [
-    `${eve.who} is online`,
-    `${bob.who}: hello`,
+    `${eve.name} is online`,
+    `${bob.name}: hello`,
   ]);
-  assertEquals(await eve.line(), `${bob.who}: hello`);
+  assertEquals(await eve.line(), `${bob.name}: hello`);
 });
 
 Deno.test("a newcomer sees nothing that was said before", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await ann.send("before\n");
-  assertEquals(await ann.line(), `${ann.who}: before`);
+  assertEquals(await ann.line(), `${ann.name}: before`);
   await using bob = await TestClient.join(room.addr);
   await ann.send("after\n");
-  assertEquals(await bob.line(), `${ann.who}: after`);
+  assertEquals(await bob.line(), `${ann.name}: after`);
 });
 
 Deno.test("the others are told when a client leaves", async () => {
@@ -51,7 +51,7 @@ Deno.test("the others are told when a client leaves", async () => {
   await using ann = await TestClient.join(room.addr);
   {
     await using bob = await TestClient.join(room.addr);
-    assertEquals(await ann.line(), `${bob.who} is online`);
+    assertEquals(await ann.line(), `${bob.name} is online`);
   }
   assert((await ann.line())?.endsWith(" is offline"));
 });
@@ -74,10 +74,10 @@ Deno.test("all see all lines in one same order", async () => {
     );
   }));
   for (const lines of seen) assertEquals(lines, seen[0]);
-  for (const { who } of clients) {
+  for (const { name } of clients) {
     assertEquals(
-      seen[0].filter((line) => line?.startsWith(`${who}: `)),
-      Array.from({ length: each }, (_, i) => `${who}: line ${i}`),
+      seen[0].filter((line) => line?.startsWith(`${name}: `)),
+      Array.from({ length: each }, (_, i) => `${name}: line ${i}`),
     );
   }
 });
@@ -86,7 +86,7 @@ Deno.test("a line of nothing is a message too", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await ann.send("\n\r\n");
-  assertEquals(await ann.lines(2), [`${ann.who}: `, `${ann.who}: `]);
+  assertEquals(await ann.lines(2), [`${ann.name}: `, `${ann.name}: `]);
 });
 
 Deno.test("a client that shuts down its sending side gets what it is owed", async () => {
@@ -96,12 +96,12 @@ Deno.test("a client that shuts down its sending side gets what it is owed", asyn
   const lines = Array.from({ length: 20_000 }, (_, i) => `line ${i}`);
   await bob.send(lines.join("\n")); // The last one without its end.
   await bob.end();
-  const owed = lines.map((line) => `${bob.who}: ${line}`);
+  const owed = lines.map((line) => `${bob.name}: ${line}`);
   assertEquals(await bob.rest(), owed);
   assertEquals(await ann.lines(lines.length + 2), [
-    `${bob.who} is online`,
+    `${bob.name} is online`,
     ...owed,
-    `${bob.who} is offline`,
+    `${bob.name} is offline`,
   ]);
 });
 
@@ -111,12 +111,12 @@ Deno.test("a client that only connects and hangs up has come and gone", async ()
   const bob = await TestClient.connect(room.addr);
   await bob.end();
   assertEquals(await bob.rest(), [
-    `Welcome ${bob.who}`,
-    `-- 1 here: ${ann.who}. /help lists the commands`,
+    `Welcome ${bob.name}`,
+    `-- 1 here: ${ann.name}. /help lists the commands`,
   ]);
   assertEquals(await ann.lines(2), [
-    `${bob.who} is online`,
-    `${bob.who} is offline`,
+    `${bob.name} is online`,
+    `${bob.name} is offline`,
   ]);
 });
 
@@ -127,8 +127,8 @@ Deno.test("a client that resets its connection has left", async () => {
     await using bob = await TestClient.join(room.addr);
     await ann.send("unread\n"); // Closing with unread data resets.
     assertEquals(await ann.lines(2), [
-      `${bob.who} is online`,
-      `${ann.who}: unread`,
+      `${bob.name} is online`,
+      `${ann.name}: unread`,
     ]);
   }
   assert((await ann.line())?.endsWith(" is offline"));
@@ -137,9 +137,9 @@ Deno.test("a client that resets its connection has left", async () => {
 Deno.test("IPv6 addresses are written in brackets", async () => {
   await using room = openChat({}, "::1");
   await using ann = await TestClient.join(room.addr);
-  assert(/^\[::1\]:\d+$/.test(ann.who));
+  assert(/^\[::1\]:\d+$/.test(ann.name));
   await ann.send("hi\n");
-  assertEquals(await ann.line(), `${ann.who}: hi`);
+  assertEquals(await ann.line(), `${ann.name}: hi`);
 });
 
 Deno.test("an IPv4 client of an IPv6 port has its IPv4 address", async () => {
@@ -152,17 +152,17 @@ Deno.test("an IPv4 client of an IPv6 port has its IPv4 address", async () => {
 Deno.test("the room speaks the seed's words with lang zh", async () => {
   await using room = openChat({ lang: "zh", commands: false });
   await using ann = await TestClient.connect(room.addr);
-  assertEquals(await ann.line(), `欢迎 ${ann.who}`);
+  assertEquals(await ann.line(), `欢迎 ${ann.name}`);
   const bob = await TestClient.connect(room.addr);
-  assertEquals(await ann.line(), `${bob.who} 上线`);
+  assertEquals(await ann.line(), `${bob.name} 上线`);
   await bob.end();
   await bob.rest();
-  assertEquals(await ann.line(), `${bob.who} 下线`);
+  assertEquals(await ann.line(), `${bob.name} 下线`);
 });
 
 Deno.test("events tell who joined, spoke and left", async () => {
   const events: ChatEvent[] = [];
-  let who = "";
+  let name = "";
   const start = Date.now();
   {
     await using room = openChat();
@@ -170,7 +170,7 @@ Deno.test("events tell who joined, spoke and left", async () => {
       for await (const event of room.chat.events()) events.push(event);
     })();
     const ann = await TestClient.join(room.addr);
-    who = ann.who;
+    name = ann.name;
     await ann.send("one\ntwo\n");
     await ann.end();
     await ann.rest();
@@ -181,10 +181,10 @@ Deno.test("events tell who joined, spoke and left", async () => {
   assertEquals(times, times.toSorted());
   assert(start <= times[0] && times.at(-1)! <= Date.now());
   assertEquals(events.map(detailsOf), [
-    { type: "joined", name: who },
-    { type: "message", name: who, text: "one" },
-    { type: "message", name: who, text: "two" },
-    { type: "left", name: who, reason: undefined },
+    { type: "joined", name },
+    { type: "message", name, text: "one" },
+    { type: "message", name, text: "two" },
+    { type: "left", name, reason: undefined },
   ]);
 });
 
@@ -236,10 +236,10 @@ Deno.test("clients lists who is there", async () => {
   assertEquals(namesOf(room.chat), []);
   await using ann = await TestClient.join(room.addr);
   const bob = await TestClient.join(room.addr);
-  assertEquals(namesOf(room.chat), [ann.who, bob.who]);
+  assertEquals(namesOf(room.chat), [ann.name, bob.name]);
   await bob.end();
   await bob.rest();
-  assertEquals(namesOf(room.chat), [ann.who]);
+  assertEquals(namesOf(room.chat), [ann.name]);
 });
 
 Deno.test("a closing chat tells its clients and closes everything", async () => {
@@ -277,20 +277,20 @@ Deno.test("one chat serves several listeners", async () => {
   const served = room.chat.serve(other);
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(other.addr);
-  assertEquals(await ann.line(), `${bob.who} is online`);
+  assertEquals(await ann.line(), `${bob.name} is online`);
   await room.chat.close();
   await served;
 });
 
 Deno.test("a client without a host has the name of its transport", async () => {
   await using chat = new Chat();
-  for (const who of ["unix:1", "unix:2"]) {
+  for (const name of ["unix:1", "unix:2"]) {
     await using ann = new MemoryClient();
     chat.handleConn({
       ...ann.conn,
       remoteAddr: { transport: "unix", path: "" },
     });
-    assertEquals(await ann.line(), `Welcome ${who}`);
+    assertEquals(await ann.line(), `Welcome ${name}`);
   }
 });
 
@@ -307,7 +307,7 @@ async function serveAfter(error: Error, failures: number): Promise<string[]> {
   await chat.serve({
     [Symbol.asyncIterator]: () => ({ next: () => results.shift()!() }),
   });
-  assertEquals(await ann.line(), `Welcome ${ann.who}`);
+  assertEquals(await ann.line(), `Welcome ${ann.name}`);
   return logged;
 }
 
@@ -324,7 +324,7 @@ Deno.test("a connection that cannot be served is logged, and accepting goes on",
   locked.conn.readable.getReader();
   await using ann = new MemoryClient();
   await chat.serve(ReadableStream.from([locked.conn, ann.conn]));
-  assertEquals(await ann.line(), `Welcome ${ann.who}`);
+  assertEquals(await ann.line(), `Welcome ${ann.name}`);
   assertEquals(logged, ["Cannot serve a connection: ReadableStream is locked"]);
 });
 
@@ -332,7 +332,7 @@ Deno.test("a name is text on one line, too", async () => {
   await using chat = new Chat();
   await using ann = new MemoryClient("a\n\x1b[1mb");
   chat.handleConn(ann.conn);
-  assertEquals(await ann.line(), `Welcome ${ann.who.replace("\n\x1b", " ")}`);
+  assertEquals(await ann.line(), `Welcome ${ann.name.replace("\n\x1b", " ")}`);
 });
 
 Deno.test("a connection that was reset before it was accepted is passed over", async () => {

@@ -28,7 +28,7 @@ export function linesOf(
 
 /** A client as a test sees it: bytes out, lines in. */
 export abstract class LineClient implements AsyncDisposable {
-  abstract readonly who: string;
+  abstract readonly name: string;
   readonly #lines: ReadableStreamDefaultReader<string>;
 
   constructor(readable: ReadableStream<Uint8Array<ArrayBuffer>>) {
@@ -89,11 +89,11 @@ export abstract class SocketClient extends LineClient {
 
 /** A client of a server, on a real socket. */
 export class TestClient extends SocketClient {
-  readonly who: string;
+  readonly name: string;
 
   private constructor(conn: Deno.TcpConn) {
     super(conn);
-    this.who = formatAddress(conn.localAddr.hostname, conn.localAddr.port);
+    this.name = formatAddress(conn.localAddr.hostname, conn.localAddr.port);
   }
 
   /** Connects, and does not wait for a welcome. */
@@ -104,7 +104,7 @@ export class TestClient extends SocketClient {
   /** Connects, and reads the welcome and the greeting. */
   static async join(addr: Deno.NetAddr): Promise<TestClient> {
     const client = await TestClient.connect(addr);
-    assertEquals(await client.line(), `Welcome ${client.who}`);
+    assertEquals(await client.line(), `Welcome ${client.name}`);
     assertMatch((await client.line())!, GREETING);
     return client;
   }
@@ -115,7 +115,7 @@ export class MemoryClient extends LineClient {
   static #served = 0;
   /** The server's end of it. */
   readonly conn: Extract<Connection, { readable: unknown }>;
-  readonly who: string;
+  readonly name: string;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
 
   constructor(hostname = "192.0.2.1") {
@@ -126,7 +126,7 @@ export class MemoryClient extends LineClient {
     >();
     super(output.readable);
     const port = ++MemoryClient.#served;
-    this.who = `${hostname}:${port}`;
+    this.name = `${hostname}:${port}`;
     this.#writer = input.writable.getWriter();
     this.conn = {
       readable: input.readable,

@@ -153,7 +153,7 @@ Deno.test({
     await using process = await startServer([], { binary });
     await using ann = await TestClient.join(process.addr);
     await ann.send("hi\n");
-    assertEquals(await ann.line(), `${ann.who}: hi`);
+    assertEquals(await ann.line(), `${ann.name}: hi`);
   },
 });
 

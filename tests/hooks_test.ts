@@ -61,7 +61,7 @@ Deno.test("only an operator can have a name that is reserved for the server", as
     "-- The name op-1 is reserved",
   ]);
   assertEquals(await answers(op, "/nick op-1"), [
-    `${op.who} is now known as op-1`,
+    `${op.name} is now known as op-1`,
   ]);
 });
 
@@ -106,7 +106,7 @@ Deno.test("admit asks a client, and the rest of its input follows", async (t) =>
     await client.send(input);
     await client.end();
     const lines = await client.rest();
-    return lines.map((line) => line.replace(client.who, "ann"));
+    return lines.map((line) => line.replace(client.name, "ann"));
   };
   const prompts = ["-- First?", "-- Second?", "-- Say no more"];
   await t.step("in one packet", async () => {
@@ -148,7 +148,7 @@ Deno.test("a client that is asked is no member yet", async () => {
   for await (const line of ann.lines) if (line === "ann: hello") break;
   assertEquals(namesOf(room.chat), ["ann"]);
   await eve.send("because\n");
-  assertEquals(await eve.lines(2), ["-- Why?", `Welcome ${eve.who}`]);
+  assertEquals(await eve.lines(2), ["-- Why?", `Welcome ${eve.name}`]);
 });
 
 Deno.test("admit can ask only until it has decided", async () => {
@@ -157,7 +157,7 @@ Deno.test("admit can ask only until it has decided", async () => {
   await using ann = await join(chat, new MemoryClient());
   assertEquals(candidate!.id, chat.members[0].id);
   assertEquals(await candidate!.ask("Still there?"), undefined);
-  assertEquals(await answers(ann, "hello"), [`${ann.who}: hello`]);
+  assertEquals(await answers(ann, "hello"), [`${ann.name}: hello`]);
 });
 
 Deno.test("a chat closes while a client is asked", async () => {
@@ -194,7 +194,7 @@ Deno.test("admit chooses the first name of a client", async () => {
     "Cannot enter: the server could not check the connection. Try again later",
   );
   assertEquals(logged, [
-    `Cannot admit ${eve.who}: A name can only contain letters, digits, _, - and .`,
+    `Cannot admit ${eve.name}: A name can only contain letters, digits, _, - and .`,
   ]);
 });
 
@@ -250,7 +250,7 @@ Deno.test("a screen that throws refuses the line", async () => {
   assertEquals(await answers(ann, "hello"), [
     "-- Not sent: the server could not check the line. Try again later",
   ]);
-  assertEquals(logged, [`Cannot screen ${ann.who}: a fault`]);
+  assertEquals(logged, [`Cannot screen ${ann.name}: a fault`]);
 });
 
 Deno.test("the activity of a member is known while it is present", async () => {
@@ -278,10 +278,10 @@ Deno.test("the backlog of a member that does not read is known", async () => {
   const backlog = () => chat.activityOf(chat.members[0].id)!.backlog;
   const before = backlog();
   await answers(bob, "x".repeat(1000));
-  assertEquals(backlog() - before, `${bob.who}: ${"x".repeat(1000)}\n`.length);
+  assertEquals(backlog() - before, `${bob.name}: ${"x".repeat(1000)}\n`.length);
   const withMessage = backlog();
-  await answers(bob, `/msg ${ann.who} hello`);
-  const message = `${bob.who} (private): hello\n`;
+  await answers(bob, `/msg ${ann.name} hello`);
+  const message = `${bob.name} (private): hello\n`;
   assertEquals(backlog() - withMessage, message.length);
 });
 
@@ -336,7 +336,7 @@ Deno.test("a command can take a name over from another member", async () => {
   assertEquals(await answers(bob, "/claim 1"), ["-- The name 1 has no letter"]);
   assertEquals(await answers(bob, "/claim Ann"), [
     "ann is offline",
-    `${bob.who} is now known as Ann`,
+    `${bob.name} is now known as Ann`,
   ]);
   assertEquals((await ann.rest()).at(-1), "-- Somebody else has your name now");
   assertEquals(namesOf(chat), ["Ann"]);

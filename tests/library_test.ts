@@ -421,7 +421,7 @@ Deno.test("a log that throws is contained", async () => {
   locked.conn.readable.getReader();
   await using ann = new MemoryClient();
   await chat.serve(ReadableStream.from([locked.conn, ann.conn]));
-  assertEquals(await ann.line(), `Welcome ${ann.who}`);
+  assertEquals(await ann.line(), `Welcome ${ann.name}`);
 });
 
 Deno.test("in-memory clients have names of their own", async () => {

@@ -11,7 +11,7 @@ async function flood(client: TestClient, bytes: number): Promise<void> {
   })();
   for (let i = 0; i < count;) {
     const got = await client.line();
-    if (got === `${client.who}: ${line(i)}`) i++;
+    if (got === `${client.name}: ${line(i)}`) i++;
     else assert(/ is (on|off)line$/.test(got!), `after line ${i}: ${got}`);
   }
   await sending;
@@ -66,17 +66,19 @@ Deno.test("clients that do not read are dropped, and the others lose nothing", a
   await using bob = await TestClient.join(room.addr);
   await using ann = await TestClient.join(room.addr);
   const seen = readUntil(bob, [
-    ...stuck.map(({ who }) => `${who} is offline`),
-    `${ann.who}: the end`,
+    ...stuck.map(({ name }) => `${name} is offline`),
+    `${ann.name}: the end`,
   ]);
   // More than the system buffers for a client that does not read.
   await flood(ann, 20_000_000);
   await ann.send("the end\n");
   await seen;
-  assertEquals(namesOf(room.chat), [bob.who, ann.who]);
+  assertEquals(namesOf(room.chat), [bob.name, ann.name]);
   assertEquals(
     logged.toSorted(),
-    stuck.map(({ who }) => `Dropped ${who}: its backlog exceeds 1048576 bytes`)
+    stuck.map(({ name }) =>
+      `Dropped ${name}: its backlog exceeds 1048576 bytes`
+    )
       .toSorted(),
   );
 });
@@ -89,11 +91,11 @@ Deno.test("clients that read a flood are not dropped, with the smallest backlog"
     flood(ann, 3_000_000),
     (async () => {
       for (let i = 0; i < 3_000;) {
-        if ((await bob.line())?.startsWith(`${ann.who}: ${i} `)) i++;
+        if ((await bob.line())?.startsWith(`${ann.name}: ${i} `)) i++;
       }
     })(),
   ]);
-  assertEquals(namesOf(room.chat), [ann.who, bob.who]);
+  assertEquals(namesOf(room.chat), [ann.name, bob.name]);
 });
 
 Deno.test("a bulk sender is read no faster than a slow client reads", async () => {
@@ -179,10 +181,10 @@ Deno.test("a line that is too long is told to its sender alone", async () => {
     "-- Not sent: the line is longer than 10 bytes",
   );
   await ann.send("1234567890\n");
-  assertEquals(await ann.line(), `${ann.who}: 1234567890`);
+  assertEquals(await ann.line(), `${ann.name}: 1234567890`);
   assertEquals(await bob.lines(2), [
-    `${ann.who} is online`,
-    `${ann.who}: 1234567890`,
+    `${ann.name} is online`,
+    `${ann.name}: 1234567890`,
   ]);
 });
 
@@ -211,7 +213,7 @@ Deno.test("a line of 64 KiB passes, one byte more does not", async () => {
   await using ann = await TestClient.join(room.addr);
   const line = "x".repeat(65_536);
   await ann.send(`${line}\n`);
-  assertEquals(await ann.line(), `${ann.who}: ${line}`);
+  assertEquals(await ann.line(), `${ann.name}: ${line}`);
   await ann.send(`${line}x\n`);
   assertEquals(
     await ann.line(),
@@ -225,7 +227,7 @@ Deno.test("only text reaches others", async () => {
   await ann.send(
     "\x1b]0;title\x07\x1b[2Jred\x1b[0m\t\u202eabc\u2066\x9b2J\r!\r\n",
   );
-  assertEquals(await ann.line(), `${ann.who}: ]0;title[2Jred[0m\tabc2J!`);
+  assertEquals(await ann.line(), `${ann.name}: ]0;title[2Jred[0m\tabc2J!`);
 });
 
 Deno.test("past the rate, pasted text arrives late but whole", async () => {
@@ -239,18 +241,18 @@ Deno.test("past the rate, pasted text arrives late but whole", async () => {
   // The first 200 come at once, and Bob is not held up by the others.
   assertEquals(
     await bob.lines(200),
-    lines.slice(0, 200).map((line) => `${ann.who}: ${line}`),
+    lines.slice(0, 200).map((line) => `${ann.name}: ${line}`),
   );
   await bob.send("hello\n");
   const rest = await bob.lines(302);
   assertEquals(
-    rest.filter((line) => !line!.startsWith(bob.who)),
+    rest.filter((line) => !line!.startsWith(bob.name)),
     [
-      ...lines.slice(200).map((line) => `${ann.who}: ${line}`),
-      `${ann.who} is offline`,
+      ...lines.slice(200).map((line) => `${ann.name}: ${line}`),
+      `${ann.name} is offline`,
     ],
   );
-  assert(rest.indexOf(`${bob.who}: hello`) < 250);
+  assert(rest.indexOf(`${bob.name}: hello`) < 250);
   assert(performance.now() - start >= 1_490); // 300 lines, 200 a second.
 });
 
@@ -281,9 +283,9 @@ Deno.test("one client too many is told, and closed unannounced", async () => {
   assertEquals(await bob.rest(), []);
   await using tom = await TestClient.join(room.addr);
   assertEquals(await ann.lines(3), [
-    `${bob.who} is online`,
-    `${bob.who} is offline`,
-    `${tom.who} is online`,
+    `${bob.name} is online`,
+    `${bob.name} is offline`,
+    `${tom.name} is online`,
   ]);
 });
 
@@ -306,9 +308,9 @@ Deno.test("one client too many of an address is told, and closed", async () => {
     "Cannot enter: too many connections from 127.0.0.1",
   ]);
   assertEquals(await other.lines(3), [
-    `Welcome ${other.who}`,
+    `Welcome ${other.name}`,
     "-- No one else is here. /help lists the commands",
-    `${_ann.who} is online`,
+    `${_ann.name} is online`,
   ]);
 });
 
@@ -326,16 +328,16 @@ Deno.test("a silent client is told and has to go, a talking one stays", async ()
   await using room = openChat({ idle: 300 });
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
-  assertEquals(await ann.line(), `${bob.who} is online`);
+  assertEquals(await ann.line(), `${bob.name} is online`);
   let line: string | undefined;
   do {
     await ann.send("tick\n");
     line = await ann.line();
-  } while (line === `${ann.who}: tick`);
-  assertEquals(line, `${bob.who} is offline`);
+  } while (line === `${ann.name}: tick`);
+  assertEquals(line, `${bob.name} is offline`);
   const heard = await bob.rest();
   assertEquals(heard.at(-1), "-- Disconnected after 0 s without a line");
-  assertEquals(namesOf(room.chat), [ann.who]);
+  assertEquals(namesOf(room.chat), [ann.name]);
 });
 
 Deno.test("a connection is kept alive, and what is written is sent at once", async () => {
@@ -391,7 +393,7 @@ Deno.test("a chat that closes tells all, although a client floods", async () => 
     while (true) await bob.send(`${"x".repeat(99)}\n`.repeat(100));
   })().catch(() => {});
   const reading = bob.rest();
-  while (!(await ann.line())?.startsWith(`${bob.who}: x`));
+  while (!(await ann.line())?.startsWith(`${bob.name}: x`));
   const closed = room.chat.close();
   assertEquals((await ann.rest()).at(-1), "The server is shutting down");
   await Promise.all([closed, flooding, reading]);

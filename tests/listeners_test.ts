@@ -4,7 +4,7 @@ import { LineClient } from "./clients.ts";
 
 /** A client on a connection of any kind. */
 class ConnClient extends LineClient {
-  constructor(readonly conn: Deno.Conn, readonly who: string) {
+  constructor(readonly conn: Deno.Conn, readonly name: string) {
     super(conn.readable);
   }
 
@@ -28,17 +28,17 @@ async function assertServes(
   const join = async (serial: number) => {
     const conn = await connect();
     const client = new ConnClient(conn, nameOf(conn, serial));
-    assertEquals(await client.line(), `Welcome ${client.who}`);
+    assertEquals(await client.line(), `Welcome ${client.name}`);
     return client;
   };
   await using ann = await join(1);
   await using bob = await join(2);
-  assertEquals(await ann.line(), `${bob.who} is online`);
+  assertEquals(await ann.line(), `${bob.name} is online`);
   await bob.send("hello\nand goodbye");
   await bob.end();
-  const owed = [`${bob.who}: hello`, `${bob.who}: and goodbye`];
+  const owed = [`${bob.name}: hello`, `${bob.name}: and goodbye`];
   assertEquals(await bob.rest(), owed);
-  assertEquals(await ann.lines(3), [...owed, `${bob.who} is offline`]);
+  assertEquals(await ann.lines(3), [...owed, `${bob.name} is offline`]);
   const closed = chat.close();
   assertEquals(await ann.rest(), ["The server is shutting down"]);
   await ann[Symbol.asyncDispose]();

@@ -211,7 +211,7 @@ for (const options of ["--log=off", "--log=text --log-messages"]) {
       await using bob = await TestClient.join(addr);
       const line = `${"x".repeat(999)}\n`;
       do await bob.send(line); while (
-        await bob.line() !== `${slow.who} is offline`
+        await bob.line() !== `${slow.name} is offline`
       );
       await using carol = await TestClient.join(addr);
       await carol.send("hello\n");
@@ -241,7 +241,7 @@ Deno.test({
       port: Number(port),
     });
     await ann.send("hello\n");
-    assertEquals(await ann.line(), `${ann.who}: hello`);
+    assertEquals(await ann.line(), `${ann.name}: hello`);
     server.kill("SIGTERM");
     assertEquals(await server.code(), 0);
   },

@@ -80,15 +80,15 @@ test("the admin socket is for its user only, and operators are logged", async ()
   assertEquals(await netcat.line(), "Welcome op-2");
   await netcat.line();
   assertEquals(await ann.line(), "op-2 is online");
-  await netcat.write(`/kick ${ann.who} advertising\n`);
+  await netcat.write(`/kick ${ann.name} advertising\n`);
   assertEquals(
     await netcat.line(),
-    `-- ${ann.who} was removed: advertising`,
+    `-- ${ann.name} was removed: advertising`,
   );
   assertEquals(await ann.rest(), ["-- You were removed: advertising"]);
   assertEquals(
     await stop(server),
-    `op-2: /kick ${ann.who} advertising\n`,
+    `op-2: /kick ${ann.name} advertising\n`,
   );
 });
 
@@ -250,7 +250,7 @@ test("names can be reserved on every server, and secrets are not logged", async 
   const secret = "sesame-open-up";
   await using old = await TestClient.join(server.addr);
   await old.send(`/nick ann ${secret}\n`);
-  assertEquals(await old.line(), `${old.who} is now known as ann`);
+  assertEquals(await old.line(), `${old.name} is now known as ann`);
   assertMatch((await old.line())!, /reserved with your secret/);
   await using ann = await TestClient.connect(server.addr);
   await ann.send(`/nick ann wrong-${secret}\n/nick ann ${secret}\nhello\n`);

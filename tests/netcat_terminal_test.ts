@@ -33,11 +33,11 @@ async function openPair(args: string[] = [], options?: TerminalOptions) {
     port,
     /** Greets the client like a room, and returns the rows of that. */
     async greet(columns = 60): Promise<string[]> {
-      await peer.send(`Welcome ${peer.who}\n${greeting()}\n`);
+      await peer.send(`Welcome ${peer.name}\n${greeting()}\n`);
       assertEquals(await peer.line(), "/who");
-      await peer.send(`-- 1 here:\n-- ${peer.who} (0 s)\n`);
-      const rows = intro(peer.who, columns);
-      await terminal.showsLast([...rows, promptOf(peer.who, columns)]);
+      await peer.send(`-- 1 here:\n-- ${peer.name} (0 s)\n`);
+      const rows = intro(peer.name, columns);
+      await terminal.showsLast([...rows, promptOf(peer.name, columns)]);
       return rows;
     },
     async [Symbol.asyncDispose]() {
@@ -48,8 +48,8 @@ async function openPair(args: string[] = [], options?: TerminalOptions) {
 }
 
 /** The rows of a newcomer's first lines. */
-function intro(who: string, columns: number, ...others: string[]): string[] {
-  return [`Welcome ${who}`, greeting(...others), HINT]
+function intro(name: string, columns: number, ...others: string[]): string[] {
+  return [`Welcome ${name}`, greeting(...others), HINT]
     .flatMap((line) => wrap(line, columns, 2).split("\n"));
 }
 
@@ -70,14 +70,14 @@ async function openRoom(
     options,
   );
   await room.hears("/who");
-  const [{ who }] = room.peers;
-  const rows = intro(who, columns, ...others);
-  const prompt = promptOf(who, columns);
+  const [{ name }] = room.peers;
+  const rows = intro(name, columns, ...others);
+  const prompt = promptOf(name, columns);
   if (history.length === 0) await terminal.showsLast([...rows, prompt]);
   return {
     room,
     terminal,
-    who,
+    name,
     rows,
     prompt,
     async [Symbol.asyncDispose]() {
@@ -122,10 +122,10 @@ terminalTest(
 
 terminalTest("an own line is shown once", async () => {
   await using opened = await openRoom();
-  const { terminal, who, rows, prompt } = opened;
+  const { terminal, name, rows, prompt } = opened;
   await terminal.type("hello");
   await terminal.press("Enter");
-  await terminal.shows([...rows, `${who}: hello`, prompt]);
+  await terminal.shows([...rows, `${name}: hello`, prompt]);
   assertEquals(await terminal.cursor(), [prompt.length + 1, rows.length + 1]);
 });
 
@@ -134,10 +134,10 @@ for (const length of [77, 78, 79]) {
     `a line of ${length} letters, on rows of 40, is shown once`,
     async () => {
       await using opened = await openRoom([], { columns: 40 });
-      const { terminal, who, rows, prompt } = opened;
+      const { terminal, name, rows, prompt } = opened;
       await terminal.type("x".repeat(length));
       await terminal.press("Home", "Enter");
-      const echo = wrap(`${who}: ${"x".repeat(length)}`, 40, 2).split("\n");
+      const echo = wrap(`${name}: ${"x".repeat(length)}`, 40, 2).split("\n");
       await terminal.shows([...rows, ...echo, prompt]);
     },
   );
@@ -147,7 +147,7 @@ terminalTest("a line is dimmed until the server repeats it", async () => {
   await using pair = await openPair(["--no-time"]);
   const { terminal, peer, greet } = pair;
   const rows = await greet();
-  const prompt = promptOf(peer.who, 60);
+  const prompt = promptOf(peer.name, 60);
   await terminal.type("hello");
   await terminal.press("Enter");
   assertEquals(await peer.line(), "hello");
@@ -155,9 +155,9 @@ terminalTest("a line is dimmed until the server repeats it", async () => {
   await terminal.output((output) => output.includes("\x1b[2mhello\x1b[22m"));
   await terminal.type("typed");
   await terminal.shows([...rows, "hello", `${prompt} typed`]);
-  await peer.send(`bob: hi\n${peer.who}: hello\n`);
+  await peer.send(`bob: hi\n${peer.name}: hello\n`);
   await terminal.shows([
-    ...[...rows, "bob: hi", `${peer.who}: hello`, `${prompt} typed`],
+    ...[...rows, "bob: hi", `${peer.name}: hello`, `${prompt} typed`],
   ]);
 });
 
@@ -195,11 +195,11 @@ terminalTest("lines that the server did not repeat have one note", async () => {
 
 terminalTest("blank lines are not sent to a room", async () => {
   await using opened = await openRoom();
-  const { room, terminal, who, rows, prompt } = opened;
+  const { room, terminal, name, rows, prompt } = opened;
   await terminal.press("Enter", "Space", "Enter");
   await terminal.type("hi");
   await terminal.press("Enter");
-  await terminal.shows([...rows, `${who}: hi`, prompt]);
+  await terminal.shows([...rows, `${name}: hi`, prompt]);
   assertEquals(room.received, ["/who", "hi"]);
 });
 
@@ -213,16 +213,16 @@ terminalTest("blank lines are sent to another server", async () => {
 
 terminalTest("many lines are pasted", async () => {
   await using opened = await openRoom();
-  const { room, terminal, who, rows, prompt } = opened;
+  const { room, terminal, name, rows, prompt } = opened;
   const lines = Array.from({ length: 200 }, (_, i) => `line ${i} 中文`);
   await terminal.paste([...lines, "the rest"].join("\n"));
   await terminal.until((screen) =>
     screen.at(-1) === `${prompt} the rest` &&
-    screen.at(-2) === `${who}: ${lines.at(-1)}`
+    screen.at(-2) === `${name}: ${lines.at(-1)}`
   );
   assertEquals(room.received.slice(1), lines);
   assertEquals(await terminal.scrollback(), [
-    ...[...rows, ...lines.map((line) => `${who}: ${line}`)],
+    ...[...rows, ...lines.map((line) => `${name}: ${line}`)],
     `${prompt} the rest`,
   ]);
 });
@@ -310,7 +310,7 @@ terminalTest("Tab completes commands and names", async () => {
 terminalTest("wide characters keep their places", async () => {
   // The last column of a row is too narrow for half of them.
   await using opened = await openRoom([], { columns: 41 });
-  const { room, terminal, who, rows } = opened;
+  const { room, terminal, name, rows } = opened;
   const typed = "中".repeat(19) + "文😀x";
   const typedRows = [`> ${"中".repeat(19)}`, "文😀x"];
   await terminal.type(typed);
@@ -329,7 +329,7 @@ terminalTest("wide characters keep their places", async () => {
     ...[`> ${"中".repeat(18)}国`, "中文x"],
   ]);
   await terminal.press("Enter");
-  const echo = wrap(`${who}: ${"中".repeat(18)}国中文x`, 41, 2).split("\n");
+  const echo = wrap(`${name}: ${"中".repeat(18)}国中文x`, 41, 2).split("\n");
   await terminal.shows([...rows, "bob: 你好 😀", ...echo, ">"]);
 });
 
@@ -481,7 +481,7 @@ terminalTest("a part of a message is no line of its own", async () => {
     ...rows,
     ...wrap(`mallory: ${"x".repeat(100)}`, 80, 2).split("\n"),
     ...wrap(`mallory: ${"y".repeat(100)} bob: I give up`, 80, 2).split("\n"),
-    promptOf(peer.who, 80),
+    promptOf(peer.name, 80),
   ]);
 });
 
@@ -620,7 +620,7 @@ terminalTest("completion inserts nothing but names", async () => {
   await terminal.showsRow("qbob is online");
   await terminal.type("q");
   await terminal.press("Tab");
-  await terminal.showsRow(`${promptOf(peer.who, 60)} qbob:`);
+  await terminal.showsRow(`${promptOf(peer.name, 60)} qbob:`);
   assertEquals((await terminal.screen()).slice(0, rows.length), rows);
 });
 
@@ -708,7 +708,7 @@ for (
       await terminal.until((screen) =>
         /^127\.0\.0\.1:\d+>$/.test(screen.at(-1)!)
       );
-      const [{ who }] = room.peers.slice(-1);
+      const [{ name }] = room.peers.slice(-1);
       for (const text of ["typed", " on"]) {
         await terminal.type(text);
         await terminal.until((screen) => screen.at(-1)?.endsWith(text));
@@ -718,7 +718,7 @@ for (
         await terminal.type("fg");
         await terminal.press("Enter");
         await terminal.until((screen) =>
-          screen.at(-1)?.startsWith(`${who}> typed`)
+          screen.at(-1)?.startsWith(`${name}> typed`)
         );
       }
       await terminal.press("Enter");
@@ -814,7 +814,7 @@ terminalTest("it ends with 0 when the server closes", async () => {
   await terminal.assertEnds(0);
   assertEquals((await terminal.screen()).slice(rows.length, rows.length + 4), [
     "The server is shutting down",
-    `${promptOf(peer.who, 60)} unsent`,
+    `${promptOf(peer.name, 60)} unsent`,
     ...["done", "exit code 0"],
   ]);
 });
@@ -879,7 +879,7 @@ terminalTest("bytes like those of TLS in a message are text", async () => {
   const { terminal, peer, greet } = pair;
   const rows = await greet();
   await peer.send("\x15\x03bob: hi\n");
-  await terminal.shows([...rows, "bob: hi", promptOf(peer.who, 60)]);
+  await terminal.shows([...rows, "bob: hi", promptOf(peer.name, 60)]);
 });
 
 terminalTest(
@@ -893,8 +893,8 @@ terminalTest(
     );
     const first = new Peer(await listener.accept());
     assertEquals(await first.line(), "/nick ann");
-    await first.send(`Welcome ${first.who}\n${greeting()}\n`);
-    await first.send(`${first.who} is now known as ann\n`);
+    await first.send(`Welcome ${first.name}\n${greeting()}\n`);
+    await first.send(`${first.name} is now known as ann\n`);
     await terminal.until((screen) => screen.at(-1) === "ann>");
     await terminal.type("/nick eve");
     await terminal.press("Enter");
@@ -933,11 +933,11 @@ terminalTest(
     await using second = new Peer(await restarted.accept());
     assertEquals(await second.line(), "/nick eve");
     await second.send(
-      `Welcome ${second.who}\n${second.who} is now known as eve\n`,
+      `Welcome ${second.name}\n${second.name} is now known as eve\n`,
     );
     await terminal.until((rows) =>
       rows.at(-1) === "eve> typed" &&
-      rows.at(-3)?.endsWith(`Welcome ${second.who}`) &&
+      rows.at(-3)?.endsWith(`Welcome ${second.name}`) &&
       rows.at(-4) === `      == Connected to 127.0.0.1:${port} again` &&
       rows.at(-5) === NOT_SENT
     );
@@ -992,13 +992,13 @@ terminalTest("--reconnect does not connect again after /quit", async () => {
 
 terminalTest("local commands are not sent", async () => {
   await using opened = await openRoom([], { others: ["bob"] });
-  const { room, terminal, who, rows, prompt } = opened;
+  const { room, terminal, name, rows, prompt } = opened;
   const enter = async (line: string) => {
     await terminal.type(line);
     await terminal.press("Enter");
   };
   await enter("/names");
-  await terminal.shows([...rows, `== 2 here: ${who}, bob`, prompt]);
+  await terminal.shows([...rows, `== 2 here: ${name}, bob`, prompt]);
   await enter("/ignore bob");
   await terminal.showsRow("== Messages of bob are hidden");
   await room.send("bob: a", "* bob waves", "bob (private): b", "cat: c");
@@ -1038,11 +1038,10 @@ terminalTest(
 
 terminalTest("a name has the same colour wherever it is", async () => {
   await using pair = await openPair();
-  const { terminal, peer, greet } = pair;
-  await greet;
-  const { who } = peer;
+  const { terminal, peer } = pair;
+  const { name } = peer;
   const lines = [
-    `Welcome <${who}>`,
+    `Welcome <${name}>`,
     "<ann> is online",
     "<ann>: bob: no, bob is online",
     "<ann> (private): psst: this",
@@ -1060,7 +1059,7 @@ terminalTest("a name has the same colour wherever it is", async () => {
       output.matchAll(/\x1b\[38;5;\d+m\x1b\[38:2::([\d:]+)m(\S+?)\x1b\[39m/g),
     ).map(([, colour, name]) => [name, colour]),
   );
-  assertEquals([...colours.keys()], [who, "ann", "bob"]);
+  assertEquals([...colours.keys()], [name, "ann", "bob"]);
   assertEquals(new Set(colours.values()).size, 3);
   const shown = output.replace(
     /\x1b\[38;5;\d+m\x1b\[38:2::[\d:]+m(.+?)\x1b\[39m/g,
@@ -1071,9 +1070,9 @@ terminalTest("a name has the same colour wherever it is", async () => {
 
 terminalTest("NO_COLOR removes colours, and keeps bold and dim", async () => {
   await using opened = await openRoom([], { env: { NO_COLOR: "1" } });
-  const { room, terminal, who } = opened;
-  await room.say("bob", `hi ${who}`);
-  await terminal.showsRow(`bob: hi ${who}`);
+  const { room, terminal, name } = opened;
+  await room.say("bob", `hi ${name}`);
+  await terminal.showsRow(`bob: hi ${name}`);
   const screen = await terminal.styledScreen();
   assert(!/\x1b\[[\d;]*3[0-8]/.test(screen), JSON.stringify(screen));
   assertMatch(screen, /1m(?:\x1b\[[\d;]*m)*bob: hi \x1b\[[\d;]*7m/);
@@ -1106,7 +1105,7 @@ terminalTest(
   "a mention rings the bell, and is counted in the title",
   async () => {
     await using opened = await openRoom();
-    const { room, terminal, who } = opened;
+    const { room, terminal, name } = opened;
     const title = `linechat 127.0.0.1:${room.port}`;
     await terminal.showsTitle(title);
     await room.say("bob", "no one");
@@ -1117,7 +1116,7 @@ terminalTest(
     assertEquals(await bells("(1) "), 0);
     // The bell rings once a second at most.
     await room.send(
-      ...Array.from({ length: 300 }, (_, i) => `bob: ${who} ${i}`),
+      ...Array.from({ length: 300 }, (_, i) => `bob: ${name} ${i}`),
     );
     await terminal.showsTitle(`(301) ${title}`);
     const count = await bells("(301) ");
@@ -1154,14 +1153,14 @@ terminalTest("--lang zh explains everything in Chinese", async () => {
   await using pair = await openPair(["--no-time", "--lang", "zh"]);
   const { terminal, peer } = pair;
   await peer.send(
-    `欢迎 ${peer.who}\n-- 1 人在线：小明。输入 /help 查看命令\n`,
+    `欢迎 ${peer.name}\n-- 1 人在线：小明。输入 /help 查看命令\n`,
   );
   assertEquals(await peer.line(), "/who");
   await peer.send(`-- 1 人在线：\n-- 小明（3 分钟）\n`);
   await terminal.showsRow("== 按 Tab 补全名字和命令，按 Ctrl-D 离开");
   await terminal.type("/names");
   await terminal.press("Enter");
-  await terminal.showsRow(`== 2 人在线：${peer.who}、小明`);
+  await terminal.showsRow(`== 2 人在线：${peer.name}、小明`);
 });
 
 for (const lang of ["en", "zh"] as const) {
@@ -1211,11 +1210,11 @@ for (const lang of ["en", "zh"] as const) {
 terminalTest("it asks for no permission but -N, and needs none", async () => {
   for (const flags of [[], ["--no-prompt"]]) {
     await using opened = await openRoom([], { flags });
-    const { terminal, who } = opened;
+    const { terminal, name } = opened;
     await terminal.resize(50, 20);
     await terminal.type("hello");
     await terminal.press("Enter");
-    await terminal.showsRow(`${who}: hello`);
+    await terminal.showsRow(`${name}: hello`);
     await terminal.press("Up", "Home", "Tab", "End", "C-u", "C-z");
     // No shell could continue it, so it is not suspended.
     await terminal.output((o) => o.split("\x1b[?2004h").length === 3);

@@ -426,27 +426,27 @@ Deno.test("netcat.ts says its version", async () => {
 /** A netcat in the server's room, and its name there. */
 async function join({ hostname, port }: Deno.NetAddr) {
   const netcat = new Command("netcat.ts", [hostname, `${port}`]);
-  const who = (await netcat.line())?.replace("Welcome ", "");
+  const name = (await netcat.line())?.replace("Welcome ", "");
   await netcat.line(); // The greeting.
-  return Object.assign(netcat, { who });
+  return Object.assign(netcat, { name });
 }
 
 Deno.test("two netcats chat through the server", async () => {
   await using server = await startServer();
   await using ann = await join(server.addr);
   await using bob = await join(server.addr);
-  assertEquals(await ann.line(), `${bob.who} is online`);
+  assertEquals(await ann.line(), `${bob.name} is online`);
   await ann.write("hello\n");
-  assertEquals(await bob.line(), `${ann.who}: hello`);
-  assertEquals(await ann.line(), `${ann.who}: hello`);
+  assertEquals(await bob.line(), `${ann.name}: hello`);
+  assertEquals(await ann.line(), `${ann.name}: hello`);
   await bob.write("你好");
   await bob.closeStdin();
-  assertEquals(await bob.line(), `${bob.who}: 你好`);
+  assertEquals(await bob.line(), `${bob.name}: 你好`);
   assertEquals(await bob.line(), undefined);
   assertEquals(await bob.stderr(), "done\n");
   assertEquals(await bob.code(), 0);
-  assertEquals(await ann.line(), `${bob.who}: 你好`);
-  assertEquals(await ann.line(), `${bob.who} is offline`);
+  assertEquals(await ann.line(), `${bob.name}: 你好`);
+  assertEquals(await ann.line(), `${bob.name} is offline`);
 });
 
 Deno.test("netcat.ts gets all that it sends back from the server", async () => {
@@ -455,7 +455,7 @@ Deno.test("netcat.ts gets all that it sends back from the server", async () => {
   const sent = ann.write(LINES).then(() => ann.closeStdin());
   let count = 0;
   for (let line; (line = await ann.line()) !== undefined;) {
-    assertEquals(line, `${ann.who}: line ${1e9 + count}`);
+    assertEquals(line, `${ann.name}: line ${1e9 + count}`);
     count++;
   }
   await sent;

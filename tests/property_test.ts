@@ -1,9 +1,9 @@
 /**
- * Drives a chat with random clients on in-memory streams, and holds what each of
- * them saw against a plain model of the seed's rules.
+ * Runs random clients on in-memory streams, and compares the lines that each of them
+ * receives with a plain model of the room.
  *
- * The order of all that happens is the broadcaster's to choose; it is taken from
- * `events()`. Everything else follows from it: who sees what, and in which order.
+ * The order of the events is taken from `events()`, since only the broadcaster
+ * chooses it. The model derives everything else from that order.
  */
 
 import { assertEquals } from "@std/assert";
@@ -15,11 +15,12 @@ const MAX_LINE = 20;
 
 type Step =
   | { do: "join" }
-  | { do: "send"; who: number; bytes: Uint8Array; pieces: number[] }
-  | { do: "stall" | "resume" | "leave" | "reset"; who: number }
+  | { do: "send"; client: number; bytes: Uint8Array; pieces: number[] }
+  | { do: "stall" | "resume" | "leave" | "reset"; client: number }
   | { do: "settle" };
 
-const who = fc.nat(20);
+/** An index of a client, modulo the number of clients. */
+const client = fc.nat(20);
 const bytes = fc.array(
   fc.oneof(
     { arbitrary: fc.string({ maxLength: 15 }), weight: 3 },
@@ -35,14 +36,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     arbitrary: fc.record({
       do: fc.constant("send"),
-      who,
+      client,
       bytes,
       pieces: fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 5 }),
     }),
     weight: 6,
   },
-  fc.record({ do: fc.constantFrom("stall", "resume"), who }),
-  fc.record({ do: fc.constantFrom("leave", "reset"), who }),
+  fc.record({ do: fc.constantFrom("stall", "resume"), client }),
+  fc.record({ do: fc.constantFrom("leave", "reset"), client }),
   fc.record({ do: fc.constant("settle") }),
 ) as fc.Arbitrary<Step>;
 
@@ -50,7 +51,7 @@ function toBytes(text: string | Uint8Array): Uint8Array {
   return typeof text === "string" ? new TextEncoder().encode(text) : text;
 }
 
-/** The model's splitter: the lines of a client that has sent all these bytes. */
+/** The splitter of the model. Returns the lines in the bytes that a client has sent. */
 function linesOf(bytes: Uint8Array): { lines: string[]; tooLong: number } {
   const lines: string[] = [];
   let tooLong = 0;
@@ -72,16 +73,16 @@ function linesOf(bytes: Uint8Array): { lines: string[]; tooLong: number } {
   return { lines, tooLong };
 }
 
-/** The model's room: what a client saw of all that happened. */
-function viewOf(who: string, events: ChatEvent[]): string[] {
+/** The room of the model. Returns the lines that a client receives. */
+function viewOf(name: string, events: ChatEvent[]): string[] {
   const seen: string[] = [];
-  let there = false;
+  let isPresent = false;
   for (const event of events) {
-    if (event.type === "left" && event.name === who) break;
-    if (event.type === "joined" && event.name === who) {
-      there = true;
-      seen.push(`Welcome ${who}`);
-    } else if (!there) continue;
+    if (event.type === "left" && event.name === name) break;
+    if (event.type === "joined" && event.name === name) {
+      isPresent = true;
+      seen.push(`Welcome ${name}`);
+    } else if (!isPresent) continue;
     else if (event.type === "message") {
       seen.push(`${event.name}: ${event.text}`);
     } else {
@@ -92,13 +93,13 @@ function viewOf(who: string, events: ChatEvent[]): string[] {
   return seen;
 }
 
-/** A client that does as it is told, one thing after the other. */
+/** A client that takes the steps of a test, one after the other. */
 class Puppet {
   readonly client = new MemoryClient();
   readonly seen: string[] = [];
   sent = new Uint8Array(0);
   wasReset = false;
-  #left = false;
+  #hasLeft = false;
   #acts: Promise<void> = Promise.resolve();
   #mayRead = Promise.resolve();
   #resume = () => {};
@@ -119,13 +120,13 @@ class Puppet {
     }
   }
 
-  /** Nothing that is done to a client that hung up is a fault. */
+  /** Takes a step after the last one. A step can fail if the client is closed. */
   #act(act: () => Promise<void>) {
     this.#acts = this.#acts.then(act).catch(() => {});
   }
 
   send(bytes: Uint8Array, pieces: number[]) {
-    if (this.#left) return;
+    if (this.#hasLeft) return;
     this.sent = new Uint8Array([...this.sent, ...bytes]);
     this.#act(async () => {
       for (const piece of pieces) {
@@ -147,7 +148,7 @@ class Puppet {
   }
 
   leave() {
-    this.#left = true;
+    this.#hasLeft = true;
     this.#act(() => this.client.end());
   }
 
@@ -176,7 +177,7 @@ async function play(steps: Step[]): Promise<void> {
     if (step.do === "join") puppets.push(new Puppet(chat));
     else if (step.do === "settle") await new Promise(setImmediate);
     else {
-      const puppet = puppets[step.who % puppets.length];
+      const puppet = puppets[step.client % puppets.length];
       if (step.do === "send") puppet.send(step.bytes, step.pieces);
       else puppet[step.do]();
     }
@@ -187,19 +188,19 @@ async function play(steps: Step[]): Promise<void> {
   await chat.close();
   await watched;
 
-  for (const { client: { who }, seen, sent, wasReset } of puppets) {
+  for (const { client: { name }, seen, sent, wasReset } of puppets) {
     const { lines, tooLong } = linesOf(sent);
     const said = events.flatMap((event) =>
-      event.type === "message" && event.name === who ? [event.text] : []
+      event.type === "message" && event.name === name ? [event.text] : []
     );
-    const presence = events.flatMap(({ type, name: other }) =>
-      type !== "message" && other === who ? [type] : []
+    const presence = events.flatMap((event) =>
+      event.type !== "message" && event.name === name ? [event.type] : []
     );
     const room = seen.filter((line) => !line.startsWith("-- Not sent: "));
-    const view = viewOf(who, events);
+    const view = viewOf(name, events);
     assertEquals(presence, ["joined", "left"]);
     if (wasReset) {
-      // Both directions may break off anywhere, but nothing else may happen.
+      // Input and output may end anywhere, but are right up to there.
       assertEquals(said, lines.slice(0, said.length));
       assertEquals(room, view.slice(0, room.length));
     } else {
@@ -210,7 +211,7 @@ async function play(steps: Step[]): Promise<void> {
   }
 }
 
-Deno.test("any room keeps the seed's rules", async () => {
+Deno.test("random clients receive the lines that the model predicts", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), play),
     { numRuns: 1000 },

@@ -171,7 +171,7 @@ Deno.test("a proxy that sends no header is closed and logged", async () => {
   await ann.send("hello\n");
   assertEquals(await ann.rest(), []);
   assertEquals(room.logged, [
-    `Cannot serve ${ann.who}: it did not send a PROXY header`,
+    `Cannot serve ${ann.name}: it did not send a PROXY header`,
   ]);
 });
 
@@ -185,7 +185,7 @@ Deno.test("a proxy that is late is closed and logged, and delays no one", async 
   assertEquals(room.logged, []);
   assertEquals(await late.rest(), []);
   assertEquals(room.logged, [
-    `Cannot serve ${late.who}: it did not send a PROXY header within 1 s`,
+    `Cannot serve ${late.name}: it did not send a PROXY header within 1 s`,
   ]);
 });
 
@@ -221,7 +221,7 @@ Deno.test("only a proxy can send a header", async (t) => {
       await eve.send(header);
       assertEquals(await eve.rest(), []);
       assertEquals(room.logged, [
-        `Cannot serve ${eve.who}: it sent a PROXY header, ` +
+        `Cannot serve ${eve.name}: it sent a PROXY header, ` +
         "but --proxy-protocol does not name it",
       ]);
     });
@@ -229,7 +229,7 @@ Deno.test("only a proxy can send a header", async (t) => {
   await t.step("and anyone else is served", async () => {
     await using ann = await TestClient.join(room.addr);
     await ann.send("PROXY is a word\n");
-    assertEquals(await ann.line(), `${ann.who}: PROXY is a word`);
+    assertEquals(await ann.line(), `${ann.name}: PROXY is a word`);
   });
 });
 
@@ -271,7 +271,7 @@ Deno.test("a server without proxies does not accept a header", async () => {
   await using server = await startServer();
   await using ann = await TestClient.join(server.addr);
   await ann.send(V1);
-  assertEquals(await ann.line(), `${ann.who}: ${V1.trimEnd()}`);
+  assertEquals(await ann.line(), `${ann.name}: ${V1.trimEnd()}`);
 });
 
 const haproxy = await new Deno.Command("haproxy", { args: ["-v"] }).output()
@@ -339,16 +339,16 @@ testHAProxy("clients of HAProxy have their own addresses", async (t) => {
         `${option} check inter 20ms`,
       );
       await using ann = await connect(proxy.addr);
-      assertEquals(await ann.line(), `Welcome ${ann.who}`);
+      assertEquals(await ann.line(), `Welcome ${ann.name}`);
       await ann.line();
       await using bob = await connect(proxy.addr);
       // The checks of the proxy are not announced.
-      assertEquals(await ann.line(), `${bob.who} is online`);
+      assertEquals(await ann.line(), `${bob.name} is online`);
       await bob.send("hello\n");
-      assertEquals(await ann.line(), `${bob.who}: hello`);
-      assertEquals(namesOf(room.chat), [ann.who, bob.who]);
+      assertEquals(await ann.line(), `${bob.name}: hello`);
+      assertEquals(namesOf(room.chat), [ann.name, bob.name]);
       await bob.end();
-      assertEquals(await ann.line(), `${bob.who} is offline`);
+      assertEquals(await ann.line(), `${bob.name} is offline`);
       assertEquals(room.logged, []);
     });
   }

@@ -5,8 +5,7 @@ import { SocketClient } from "./clients.ts";
 
 /** The server's end of a client's connection. */
 export class Peer extends SocketClient {
-  readonly who: string;
-  /** The name in the room. */
+  /** The name of the client in the room. */
   name: string;
 
   constructor(conn: Deno.TcpConn) {
@@ -23,8 +22,7 @@ export class Peer extends SocketClient {
       }),
     );
     const { hostname, port } = conn.remoteAddr;
-    this.who = formatAddress(hostname, port);
-    this.name = this.who;
+    this.name = formatAddress(hostname, port);
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {
@@ -118,7 +116,7 @@ export class TestRoom implements AsyncDisposable {
 
   async #serve(peer: Peer): Promise<void> {
     const others = [...this.#others, ...this.peers.map(({ name }) => name)];
-    const welcome = [`Welcome ${peer.who}`, greeting(...others)];
+    const welcome = [`Welcome ${peer.name}`, greeting(...others)];
     if (this.#history.length > 0) {
       welcome.push(
         `-- History: ${this.#history.length} messages, last at 2026-11-24 12:03 UTC`,
@@ -126,7 +124,7 @@ export class TestRoom implements AsyncDisposable {
       );
     }
     await peer.send(welcome.map((line) => `${line}\n`).join(""));
-    await this.send(`${peer.who} is online`);
+    await this.send(`${peer.name} is online`);
     this.peers.push(peer);
     for (let line; (line = await peer.line()) !== undefined;) {
       this.received.push(line);

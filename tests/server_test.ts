@@ -43,7 +43,7 @@ async function talk(client: TestClient, bytes: number): Promise<void> {
   for (let sent = 0; sent < bytes; sent += lines.length) {
     await client.send(lines);
     for (const line of await client.lines(100)) {
-      assertEquals(line, `${client.who}: ${text}`);
+      assertEquals(line, `${client.name}: ${text}`);
     }
   }
 }
@@ -54,9 +54,9 @@ async function causeLog(addr: Deno.NetAddr): Promise<string> {
   await using bob = await TestClient.join(addr);
   const line = `${"x".repeat(999)}\n`;
   do await bob.send(line); while (
-    await bob.line() !== `${ann.who} is offline`
+    await bob.line() !== `${ann.name} is offline`
   );
-  return `Dropped ${ann.who}: its backlog exceeds 1048576 bytes\n`;
+  return `Dropped ${ann.name}: its backlog exceeds 1048576 bytes\n`;
 }
 
 Deno.test("the first line of the server ends with an address that accepts clients", async () => {
@@ -72,7 +72,7 @@ Deno.test("the first line of the server ends with an address that accepts client
   } as const;
   await using ann = await TestClient.join(addr);
   await ann.send("hi\n");
-  assertEquals(await ann.line(), `${ann.who}: hi`);
+  assertEquals(await ann.line(), `${ann.name}: hi`);
 });
 
 Deno.test("port 0 is a free port", async () => {
@@ -100,7 +100,7 @@ Deno.test("the server listens on each port that is given", async () => {
   const [, port] = /:(\d+)$/.exec(await server.line() ?? "")!;
   await using ann = await TestClient.join(server.addr);
   await using bob = await TestClient.join({ ...server.addr, port: +port });
-  assertEquals(await ann.line(), `${bob.who} is online`);
+  assertEquals(await ann.line(), `${bob.name} is online`);
 });
 
 Deno.test("the server listens on this machine only by default", async () => {
@@ -121,7 +121,7 @@ Deno.test("an IPv6 address is printed in brackets", async () => {
 Deno.test("the server listens on an IPv6 address", async () => {
   await using server = await startServer(["--hostname", "::1"]);
   await using ann = await TestClient.join(server.addr);
-  assertMatch(ann.who, /^\[::1\]:\d+$/);
+  assertMatch(ann.name, /^\[::1\]:\d+$/);
 });
 
 /** Returns the lines of the room for a client, while another one joins and leaves. */
@@ -134,7 +134,7 @@ async function roomLines(addr: Deno.NetAddr): Promise<string[]> {
   await bob.rest();
   const lines = [...start, online, await ann.line()];
   return lines.map((line) =>
-    line!.replace(ann.who, "ann").replace(bob.who, "bob")
+    line!.replace(ann.name, "ann").replace(bob.name, "bob")
   );
 }
 
@@ -192,7 +192,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       await using bob = await TestClient.join(server.addr);
       server.kill(signal);
       assertEquals(await bob.rest(), [CLOSING]);
-      assertEquals(await ann.rest(), [`${bob.who} is online`, CLOSING]);
+      assertEquals(await ann.rest(), [`${bob.name} is online`, CLOSING]);
       assertEquals(await server.code(), 0);
       assertEquals(await server.stderr(), "");
     },
@@ -479,7 +479,7 @@ Deno.test({
     await server.closeStdout();
     await using ann = await TestClient.join(server.addr);
     await ann.send("hi\n");
-    assertEquals(await ann.line(), `${ann.who}: hi`);
+    assertEquals(await ann.line(), `${ann.name}: hi`);
     server.kill("SIGTERM");
     assertEquals(await ann.rest(), [CLOSING]);
     assertEquals(await server.code(), 0);
@@ -513,8 +513,8 @@ Deno.test({
     const lines = (await server.stderr()).trimEnd().split("\n");
     for (const line of lines) assertMatch(line, /^\d{4}-\d\d-\d\dT[\d:.]+Z /);
     assertEquals(lines.map((line) => line.replace(/^\S+ /, "")), [
-      `joined ${ann.who} 127.0.0.1`,
-      `renamed ${ann.who} 127.0.0.1 ann`,
+      `joined ${ann.name} 127.0.0.1`,
+      `renamed ${ann.name} 127.0.0.1 ann`,
       "left ann 127.0.0.1",
     ]);
   },
@@ -541,9 +541,9 @@ Deno.test({
         { type, name, address, text },
       ) => [type, name, address, text]),
       [
-        ["joined", ann.who, "127.0.0.1", undefined],
-        ["message", ann.who, "127.0.0.1", 'say "hi"'],
-        ["left", ann.who, "127.0.0.1", undefined],
+        ["joined", ann.name, "127.0.0.1", undefined],
+        ["message", ann.name, "127.0.0.1", 'say "hi"'],
+        ["left", ann.name, "127.0.0.1", undefined],
       ],
     );
   },
@@ -596,15 +596,15 @@ Deno.test("--motd, --history and --no-commands change the room", async () => {
   await using ann = await TestClient.connect(server.addr);
   await ann.send("/one\n/two\n");
   assertEquals(await ann.lines(4), [
-    `Welcome ${ann.who}`,
+    `Welcome ${ann.name}`,
     "-- Be kind",
-    `${ann.who}: /one`,
-    `${ann.who}: /two`,
+    `${ann.name}: /one`,
+    `${ann.name}: /two`,
   ]);
   await using bob = await TestClient.connect(server.addr);
-  assertEquals(await bob.lines(2), [`Welcome ${bob.who}`, "-- Be kind"]);
+  assertEquals(await bob.lines(2), [`Welcome ${bob.name}`, "-- Be kind"]);
   assertMatch((await bob.line())!, /^-- History: 1 message, last at /);
-  assertEquals(await bob.line(), `${ann.who}: /two`);
+  assertEquals(await bob.line(), `${ann.name}: /two`);
 });
 
 Deno.test("a flood of commands does not delay the lines of others", async () => {
@@ -619,7 +619,7 @@ Deno.test("a flood of commands does not delay the lines of others", async () => 
   });
   await using ann = await TestClient.join(server.addr);
   await ann.send("hello\n");
-  while (await ann.line() !== `${ann.who}: hello`);
+  while (await ann.line() !== `${ann.name}: hello`);
   const answeredMeanwhile = answered;
   await Promise.all(floods);
   assert(answeredMeanwhile < answered / 2, `${answeredMeanwhile}`);

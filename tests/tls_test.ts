@@ -64,9 +64,9 @@ Deno.test("clients of a TLS port and of a plain port are in one room", async () 
   await bob.read(); // The greeting.
   await ann.line(); // Bob joins.
   await ann.send("hello\n");
-  assertEquals((await bob.read()).value, `${ann.who}: hello`);
+  assertEquals((await bob.read()).value, `${ann.name}: hello`);
   await conn.write(encoder.encode("hi\n"));
-  assertEquals(await ann.line(), `${ann.who}: hello`);
+  assertEquals(await ann.line(), `${ann.name}: hello`);
   assertMatch(await ann.line() ?? "", /: hi$/);
   await bob.cancel();
 });
@@ -141,7 +141,7 @@ Deno.test("plain text to a TLS port gets an alert, a line in the log and no anno
   assertEquals([...buffer.subarray(0, 3)], [0x15, 3, 3]);
   assertEquals(await plain.read(buffer), null);
   await ann.send("hi\n");
-  assertEquals(await ann.line(), `${ann.who}: hi`); // Nothing before it.
+  assertEquals(await ann.line(), `${ann.name}: hi`); // Nothing before it.
   server.kill("SIGKILL");
   assertEquals(
     await server.stderr(),
@@ -348,7 +348,7 @@ Deno.test("a chat serves a client of Deno.listenTls after its handshake", async 
   await closed;
   await served;
   assertEquals(logged.length, 1);
-  assertMatch(logged[0], new RegExp(`^Cannot secure ${plain.who}: `));
+  assertMatch(logged[0], new RegExp(`^Cannot secure ${plain.name}: `));
   await ann.cancel();
 });
 

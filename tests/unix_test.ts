@@ -60,7 +60,7 @@ test("clients of a port and of a Unix socket are in one room", async () => {
   assertMatch(name, /^unix:\d+$/);
   assertEquals(await ann.line(), `${name} is online`);
   await ann.send("hello\n");
-  assertEquals(await ann.line(), `${ann.who}: hello`);
+  assertEquals(await ann.line(), `${ann.name}: hello`);
   await bob.cancel();
   assertEquals(await ann.line(), `${name} is offline`);
 });
