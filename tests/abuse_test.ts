@@ -1,4 +1,4 @@
-/** Tests the limits that clients try to get around: each test is an attack. */
+/** Tests the limits against clients that try to evade them. */
 
 import { assert, assertEquals } from "@std/assert";
 import { Chat } from "../mod.ts";
@@ -6,7 +6,7 @@ import { MemoryClient, namesOf, openChat, TestClient } from "./clients.ts";
 
 const encoder = new TextEncoder();
 
-Deno.test("an HTTP request is answered by one notice, and nothing of it is said", async (t) => {
+Deno.test("an HTTP request receives one notice and is not broadcast", async (t) => {
   const request = "POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n/nick admin\nhi\n";
   const requests: Record<string, string[]> = {
     "at once": [request],
@@ -46,7 +46,7 @@ Deno.test("an HTTP request is recognized in a room with very short lines", async
   ]);
 });
 
-Deno.test("a TLS handshake on a plain port is answered by one notice", async () => {
+Deno.test("a TLS handshake on a plain port receives one notice", async () => {
   await using room = openChat();
   await using client = await TestClient.join(room.addr);
   await client.send(new Uint8Array([0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x0a]));
@@ -70,10 +70,10 @@ Deno.test("reconnecting does not refill the rate of an address", async () => {
   await using chat = new Chat({ rate: 5 });
   await using ann = chat.connect({ name: "ann", address: "192.0.2.1" });
   const start = performance.now();
-  let said = 0;
+  let count = 0;
   const reading = (async () => {
     for await (const line of ann.lines) {
-      if (line.endsWith("spam") && ++said === 10) return;
+      if (line.endsWith("spam") && ++count === 10) return;
     }
   })();
   for (let i = 0; i < 10; i++) {
@@ -82,7 +82,7 @@ Deno.test("reconnecting does not refill the rate of an address", async () => {
     await spammer.close();
   }
   await reading;
-  // Five lines at once, and five more at 5 lines per second.
+  // Five lines pass at once, and five more at 5 lines per second.
   assert(performance.now() - start > 900);
 });
 
@@ -104,7 +104,7 @@ Deno.test("the addresses of an IPv6 /64 network share their limits", async () =>
   for (const client of [ann, bob, eve]) await client.close();
 });
 
-Deno.test("new connections of an address are limited, others are not", async () => {
+Deno.test("new connections are limited for each address", async () => {
   await using chat = new Chat({ connectRate: 3 });
   await using ann = chat.connect({ name: "ann", address: "192.0.2.1" });
   await ann.lines.next();
@@ -160,7 +160,7 @@ Deno.test("the unread private output of all clients together is bounded", async 
   await Promise.all(handled);
 });
 
-Deno.test("an idle client that does not read its replies has to leave", async () => {
+Deno.test("an idle client that does not read its replies is disconnected", async () => {
   await using room = openChat({ idle: 200 });
   const client = new MemoryClient();
   const events = room.chat.events();
@@ -177,7 +177,7 @@ Deno.test("an idle client that does not read its replies has to leave", async ()
   await client[Symbol.asyncDispose]();
 });
 
-Deno.test("bytes that make no line do not count as speech", async () => {
+Deno.test("bytes without a line end do not reset the idle timeout", async () => {
   await using room = openChat({ idle: 200 });
   let timer: ReturnType<typeof setInterval>;
   const client = new MemoryClient();

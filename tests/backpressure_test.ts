@@ -1,4 +1,4 @@
-/** Tests the policy for slow consumers with a clock of its own, without sockets. */
+/** Tests the policy for slow consumers with a fake clock and without sockets. */
 
 import { assertEquals } from "@std/assert";
 import { Backpressure } from "../mod.ts";
@@ -45,7 +45,7 @@ function ask(backpressure: Backpressure): { continued: boolean } {
   return sender;
 }
 
-/** Advances the time in steps until a sender continues. Returns the time that it took. */
+/** Advances the time until a sender continues. Returns how long it waited. */
 async function waitOf(
   backpressure: Backpressure,
   clock: FakeClock,
@@ -90,7 +90,7 @@ Deno.test("a bulk sender waits for all clients that are behind", async () => {
   assertEquals(sender.continued, true);
 });
 
-Deno.test("a bulk sender waits at most 0.7 s for one client, until that has caught up", async () => {
+Deno.test("a bulk sender waits at most 0.7 s for one client until it has caught up", async () => {
   const clock = new FakeClock();
   const backpressure = new Backpressure(clock);
   backpressure.fellBehind("slow");
@@ -119,7 +119,7 @@ Deno.test("bulk senders wait at most 2 s for clients that get stuck one after th
     backpressure.fellBehind(`stuck ${i}`);
     total += await waitOf(backpressure, clock);
   }
-  // A tenth of the time that has passed may be added to the 2 seconds.
+  // The limit of 2 seconds recovers by a tenth of the elapsed time.
   assertEquals(Math.round(total / 100), 22);
 });
 
@@ -139,7 +139,7 @@ Deno.test("clients that catch up in time do not count towards the 2 s", async ()
   assertEquals(await waitOf(backpressure, clock), 700);
 });
 
-Deno.test("the 2 s come back within 20 s", async () => {
+Deno.test("the limit of 2 s has recovered after 20 s", async () => {
   const clock = new FakeClock();
   const backpressure = new Backpressure(clock);
   for (let i = 0; i < 10; i++) {
@@ -175,7 +175,7 @@ Deno.test("sixteen bulk senders continue in one turn", async () => {
   }
 });
 
-Deno.test("everybody continues when the chat closes", async () => {
+Deno.test("all senders continue when the chat closes", async () => {
   const backpressure = new Backpressure(new FakeClock());
   backpressure.fellBehind("stuck");
   const sender = ask(backpressure);

@@ -30,17 +30,17 @@ async function meet<Names extends string[]>(
   };
 }
 
-/** Sends a line, and returns the lines that follow as its answer. */
-async function answer(client: TestClient, line: string): Promise<string> {
+/** Sends a line, and returns the reply. */
+async function replyTo(client: TestClient, line: string): Promise<string> {
   await client.send(`${line}\n/nick\n`);
   const lines = [];
-  for (let heard; (heard = await client.line()) !== USAGE;) lines.push(heard);
+  for (let next; (next = await client.line()) !== USAGE;) lines.push(next);
   return lines.join("\n");
 }
 
 const USAGE = "-- Usage: /nick NAME";
 
-Deno.test("/nick gives a name, which all see and hear", async () => {
+Deno.test("/nick renames a member for all clients", async () => {
   await using room = await meet(["ann", "bob"]);
   const [ann, bob] = room.clients;
   await bob.send("hello\n");
@@ -52,7 +52,7 @@ Deno.test("/nick gives a name, which all see and hear", async () => {
   assertEquals(await ann.line(), "bob is offline");
 });
 
-Deno.test("/nick takes names of any script, in their composed form", async () => {
+Deno.test("/nick accepts names in any script and normalizes them", async () => {
   await using room = await meet(["ann"]);
   const [ann] = room.clients;
   const names = {
@@ -109,12 +109,12 @@ Deno.test("/nick names the rule that a name breaks", async (t) => {
   };
   for (const [kind, [name, rule]] of Object.entries(refused)) {
     await t.step(kind, async () => {
-      assertEquals(await answer(ann, `/nick ${name}`), `-- ${rule}`);
+      assertEquals(await replyTo(ann, `/nick ${name}`), `-- ${rule}`);
     });
   }
 });
 
-Deno.test("/nick refuses a name that looks like another's", async (t) => {
+Deno.test("/nick refuses a name that looks like the name of another member", async (t) => {
   await using room = await meet(["Alice_0", "bob"]);
   const [, bob] = room.clients;
   for (
@@ -122,7 +122,7 @@ Deno.test("/nick refuses a name that looks like another's", async (t) => {
   ) {
     await t.step(name, async () => {
       assertEquals(
-        await answer(bob, `/nick ${name}`),
+        await replyTo(bob, `/nick ${name}`),
         name === "Alice_0"
           ? "-- The name Alice_0 is taken"
           : `-- The name ${name} is too similar to Alice_0`,
@@ -131,16 +131,16 @@ Deno.test("/nick refuses a name that looks like another's", async (t) => {
   }
 });
 
-Deno.test("/nick refuses a name whose letters all look like another script's", async () => {
+Deno.test("/nick refuses a name that looks the same in another script", async () => {
   await using room = await meet(["cop", "bob"]);
   const [, bob] = room.clients;
   assertEquals(
-    await answer(bob, "/nick сор"), // Cyrillic
+    await replyTo(bob, "/nick сор"), // Cyrillic
     "-- The name сор is too similar to cop",
   );
 });
 
-Deno.test("/nick lets a client change the case of its own name, and frees the old one", async () => {
+Deno.test("/nick can change the case of a name, and frees the old name", async () => {
   await using room = await meet(["ann", "bob"]);
   const [ann, bob] = room.clients;
   await ann.send("/nick ANN\n/nick carol\n");
@@ -152,10 +152,10 @@ Deno.test("/nick lets a client change the case of its own name, and frees the ol
   assertEquals(await bob.line(), "bob is now known as ann");
 });
 
-Deno.test("/who lists who is here, and since when, to the asker alone", async () => {
+Deno.test("/who lists the members and their times to its sender only", async () => {
   await using room = await meet(["ann", "bob"]);
   const [ann, bob] = room.clients;
-  const [count, first, second] = (await answer(ann, "/who")).split("\n");
+  const [count, first, second] = (await replyTo(ann, "/who")).split("\n");
   assertEquals(count, "-- 2 here:");
   assertMatch(first, /^-- ann \(\d+ s\)$/);
   assertMatch(second, /^-- bob \(\d+ s\)$/);
@@ -163,7 +163,7 @@ Deno.test("/who lists who is here, and since when, to the asker alone", async ()
   assertEquals(await bob.line(), "ann: done");
 });
 
-Deno.test("/who lists no more than a hundred", async () => {
+Deno.test("/who lists at most 100 members", async () => {
   await using room = await meet(["ann"]);
   const [ann] = room.clients;
   const others = [];
@@ -171,7 +171,7 @@ Deno.test("/who lists no more than a hundred", async () => {
     others.push(await TestClient.join(room.addr));
     await ann.line();
   }
-  const lines = (await answer(ann, "/who")).split("\n");
+  const lines = (await replyTo(ann, "/who")).split("\n");
   assertEquals([lines.length, lines[0], lines.at(-1)], [
     102,
     "-- 121 here:",
@@ -180,7 +180,7 @@ Deno.test("/who lists no more than a hundred", async () => {
   for (const other of others) await other[Symbol.asyncDispose]();
 });
 
-Deno.test("/msg tells one only, by name or address, whatever its case", async () => {
+Deno.test("/msg sends a private message to a name in any case", async () => {
   await using room = await meet(["ann", "bob", "carol"]);
   const [ann, bob, carol] = room.clients;
   await ann.send("/msg BOB  to you: only \n");
@@ -192,15 +192,15 @@ Deno.test("/msg tells one only, by name or address, whatever its case", async ()
   assertEquals(await dave.lines(2), ["ann (private): hi", "ann: all"]);
   assertEquals(await carol.line(), "ann: all");
   assertEquals(
-    await answer(carol, "/msg erin hi"),
+    await replyTo(carol, "/msg erin hi"),
     "-- No one here is named erin",
   );
-  assertMatch(await answer(carol, "/msg bob"), /^-- Usage: \/msg NAME TEXT/);
+  assertMatch(await replyTo(carol, "/msg bob"), /^-- Usage: \/msg NAME TEXT/);
 });
 
-Deno.test("/msg to a client that does not read is refused, and costs no memory", async () => {
+Deno.test("/msg to a client that does not read is refused", async () => {
   await using room = await meet(["ann", "bob"]);
-  const [ann] = room.clients; // bob reads nothing of what follows.
+  const [ann] = room.clients; // Bob reads nothing more.
   const text = "x".repeat(60_000);
   let sent = 0;
   for (;; sent++) {
@@ -208,22 +208,22 @@ Deno.test("/msg to a client that does not read is refused, and costs no memory",
     const line = await ann.line();
     if (line === "-- Not sent: bob is not receiving messages") break;
     assertEquals(line, `(private) → bob: ${text}`);
-    assert(sent < 1000, "What is not read is kept without end");
+    assert(sent < 1000, "The unread messages are not bounded");
   }
   await ann.send("still here\n");
   assertEquals(await ann.line(), "ann: still here");
 });
 
-Deno.test("/me says what somebody does", async () => {
+Deno.test("/me broadcasts an action", async () => {
   await using room = await meet(["ann", "bob"]);
   const [ann, bob] = room.clients;
   await ann.send("/me  waves at bob\n");
   assertEquals(await bob.line(), "* ann waves at bob");
   assertEquals(await ann.line(), "* ann waves at bob");
-  assertMatch(await answer(ann, "/me"), /^-- Usage: \/me TEXT/);
+  assertMatch(await replyTo(ann, "/me"), /^-- Usage: \/me TEXT/);
 });
 
-Deno.test("/quit says a last word, and leaves", async () => {
+Deno.test("/quit sends a goodbye and leaves", async () => {
   await using room = await meet(["ann", "bob", "carol"]);
   const [ann, bob, carol] = room.clients;
   await bob.send("/quit see you\nnot heard\n");
@@ -235,9 +235,9 @@ Deno.test("/quit says a last word, and leaves", async () => {
   assertEquals(await carol.rest(), []);
 });
 
-Deno.test("/help lists every command, to the asker alone", async () => {
+Deno.test("/help lists every command to its sender only", async () => {
   await using room = await meet(["ann"]);
-  const help = (await answer(room.clients[0], "/help")).split("\n");
+  const help = (await replyTo(room.clients[0], "/help")).split("\n");
   assert(help.every((line) => line.startsWith("-- /")));
   assertEquals(
     help.map((line) => line.split(" ")[1]),
@@ -245,27 +245,27 @@ Deno.test("/help lists every command, to the asker alone", async () => {
   );
 });
 
-Deno.test("an unknown command is answered, not said", async (t) => {
+Deno.test("an unknown command is not broadcast", async (t) => {
   await using room = await meet(["ann", "bob"]);
   const [ann, bob] = room.clients;
   for (const command of ["/", "/nickname x", "/constructor", "/__proto__ x"]) {
     await t.step(command, async () => {
       const [name] = command.split(" ");
       assertEquals(
-        await answer(ann, command),
+        await replyTo(ann, command),
         `-- Unknown command ${name}. /help lists the commands`,
       );
     });
   }
   assertEquals(
-    await answer(ann, "/" + "x".repeat(1000)),
+    await replyTo(ann, "/" + "x".repeat(1000)),
     `-- Unknown command /${"x".repeat(39)}…. /help lists the commands`,
   );
   await ann.send("done\n");
   assertEquals(await bob.line(), "ann: done");
 });
 
-Deno.test("a command takes no longer for a long line", async () => {
+Deno.test("the time for a command is linear in the length of the line", async () => {
   await using room = await meet(["ann"]);
   const [ann] = room.clients;
   const gap = " ".repeat(60_000);
@@ -278,7 +278,7 @@ Deno.test("a command takes no longer for a long line", async () => {
   }
 });
 
-Deno.test("two slashes say one, and commands keep their place among the lines", async () => {
+Deno.test("// sends one slash, and commands keep their place among the lines", async () => {
   await using room = await meet(["ann", "bob"]);
   const [ann, bob] = room.clients;
   await ann.send("one\n//etc\n/nick carol\ntwo\n/me nods\nthree\n");
@@ -292,7 +292,7 @@ Deno.test("two slashes say one, and commands keep their place among the lines", 
   ]);
 });
 
-Deno.test("without commands every line is text, and no help is offered", async () => {
+Deno.test("without commands, every line is a message and there is no greeting", async () => {
   await using room = openChat({ commands: false });
   await using ann = await TestClient.connect(room.addr);
   await ann.send("/nick ann\n//x\n/help\n");
@@ -304,7 +304,7 @@ Deno.test("without commands every line is text, and no help is offered", async (
   ]);
 });
 
-Deno.test("the room speaks Chinese, in its answers and notices, too", async () => {
+Deno.test("replies and notices are in Chinese with lang zh", async () => {
   await using room = openChat({ lang: "zh", motd: "请友好" });
   await using ann = await TestClient.connect(room.addr);
   assertEquals(await ann.lines(3), [
@@ -321,26 +321,26 @@ Deno.test("the room speaks Chinese, in its answers and notices, too", async () =
   ]);
 });
 
-Deno.test("nothing that a client says looks like anything but its own line", async (t) => {
+Deno.test("no message of a member looks like another kind of line", async (t) => {
   await using room = await meet(["ann", "mallory"]);
   const [ann, mallory] = room.clients;
   const forgeries = {
     "a notice": "ann is offline",
-    "a notice in a line's middle": "x\rann is offline",
+    "a notice within a line": "x\rann is offline",
     "another line": "x\u2028ann: hello",
-    "another person's line": "ann: hello",
+    "a line of another member": "ann: hello",
     "an action": "* ann waves",
-    "an answer": "-- 2 here:",
+    "a reply": "-- 2 here:",
     "a private message": "ann (private): hello",
-    "a private message of one's own": "(private) → ann: hello",
+    "a private message that was sent": "(private) → ann: hello",
     "a shutdown": "The server is shutting down",
-    "the cursor moved back": "\x1b[1G\x1b[Kann: hello",
+    "a cursor movement": "\x1b[1G\x1b[Kann: hello",
     "backspaces": "\b".repeat(20) + "ann: hello",
-    "a line turned around": "\u202eolleh :nna",
+    "a reversed line": "\u202eolleh :nna",
     "a command of two lines": "/me \u2029ann: hello",
   };
-  for (const [what, line] of Object.entries(forgeries)) {
-    await t.step(what, async () => {
+  for (const [kind, line] of Object.entries(forgeries)) {
+    await t.step(kind, async () => {
       await mallory.send(`${line}\n`);
       assertMatch(
         (await ann.line())!,
@@ -349,7 +349,7 @@ Deno.test("nothing that a client says looks like anything but its own line", asy
       await mallory.line();
     });
   }
-  await t.step("a last word", async () => {
+  await t.step("a goodbye", async () => {
     await mallory.send("/quit ann is offline\n");
     assertEquals(await ann.lines(2), [
       "mallory: ann is offline",
@@ -358,7 +358,7 @@ Deno.test("nothing that a client says looks like anything but its own line", asy
   });
 });
 
-Deno.test("a private message has its sender's name before it, whatever it says", async () => {
+Deno.test("a private message always starts with the name of its sender", async () => {
   await using room = await meet(["ann", "mallory"]);
   const [ann, mallory] = room.clients;
   await mallory.send(
@@ -370,7 +370,7 @@ Deno.test("a private message has its sender's name before it, whatever it says",
   ]);
 });
 
-Deno.test("events tell of new names and of what is done, and not what is private", async () => {
+Deno.test("events report names and actions, but no private messages", async () => {
   const events: ChatEvent[] = [];
   const changes: ChatEvent[] = [];
   await using chat = new Chat();
@@ -405,7 +405,7 @@ Deno.test("events tell of new names and of what is done, and not what is private
   ]);
 });
 
-Deno.test("a newcomer gets the last lines said, after its welcome and the message of the day", async () => {
+Deno.test("a new member receives the history after the message of the day", async () => {
   await using room = openChat({
     history: 3,
     motd: "Be kind\nand \x1b[1mbrief",
@@ -428,7 +428,7 @@ Deno.test("a newcomer gets the last lines said, after its welcome and the messag
   assertEquals(await bob.line(), "ann: four");
 });
 
-Deno.test("the history is bounded in bytes, and has the newest", async () => {
+Deno.test("the history is bounded in bytes and has the latest messages", async () => {
   await using room = openChat({ history: 1000 });
   await using ann = await TestClient.join(room.addr);
   for (let i = 0; i < 10; i++) {
@@ -437,13 +437,13 @@ Deno.test("the history is bounded in bytes, and has the newest", async () => {
   }
   await using bob = await TestClient.join(room.addr);
   assertMatch((await bob.line())!, /^-- History: 4 messages, /);
-  const heard = await bob.lines(4);
-  assertEquals(heard.map((line) => line!.split(": ")[1][0]), [..."6789"]);
+  const lines = await bob.lines(4);
+  assertEquals(lines.map((line) => line!.split(": ")[1][0]), [..."6789"]);
   await ann.send("next\n");
   assertEquals(await bob.line(), `${ann.name}: next`);
 });
 
-Deno.test("there is no gap and nothing twice between the history and what follows", async () => {
+Deno.test("no message is missing or repeated after the history", async () => {
   await using room = openChat({ history: 50 });
   await using ann = await TestClient.join(room.addr);
   const reading = ann.rest();
@@ -457,19 +457,21 @@ Deno.test("there is no gap and nothing twice between the history and what follow
   const start = `${ann.name}: `;
   for (let i = 0; i < 20; i++) {
     await using bob = await TestClient.join(room.addr);
-    const heard: number[] = [];
-    while (heard.length < 200 && heard.at(-1) !== last) {
+    const numbers: number[] = [];
+    while (numbers.length < 200 && numbers.at(-1) !== last) {
       const line = (await bob.line())!;
-      if (line.startsWith(start)) heard.push(Number(line.slice(start.length)));
+      if (line.startsWith(start)) {
+        numbers.push(Number(line.slice(start.length)));
+      }
     }
-    assertEquals(heard, heard.map((_, i) => heard[0] + i));
+    assertEquals(numbers, numbers.map((_, i) => numbers[0] + i));
   }
   await talking;
   await ann.end();
   await reading;
 });
 
-Deno.test("a new member learns who is here and how to list the commands", async () => {
+Deno.test("a new member receives the names of the others and a hint about /help", async () => {
   await using room = openChat();
   const greeting = async () => {
     const client = await TestClient.connect(room.addr);

@@ -8,17 +8,17 @@ import {
   TestClient,
 } from "./clients.ts";
 
-Deno.test("the newcomer alone is welcomed, the others are told", async () => {
+Deno.test("only a new member is welcomed, and the others see it join", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
   assertEquals(await ann.line(), `${bob.name} is online`);
-  // Had Bob seen his own arrival, it would stand before this.
+  // A notice of his own arrival would come before this line.
   await bob.send("hi\n");
   assertEquals(await bob.line(), `${bob.name}: hi`);
 });
 
-Deno.test("a line reaches everybody, its sender included", async () => {
+Deno.test("a line is broadcast to all clients, its sender included", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
@@ -36,7 +36,7 @@ Deno.test("a line reaches everybody, its sender included", async () => {
   assertEquals(await eve.line(), `${bob.name}: hello`);
 });
 
-Deno.test("a newcomer sees nothing that was said before", async () => {
+Deno.test("a new member does not receive earlier messages", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await ann.send("before\n");
@@ -46,7 +46,7 @@ Deno.test("a newcomer sees nothing that was said before", async () => {
   assertEquals(await bob.line(), `${ann.name}: after`);
 });
 
-Deno.test("the others are told when a client leaves", async () => {
+Deno.test("the others see a client leave", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   {
@@ -56,7 +56,7 @@ Deno.test("the others are told when a client leaves", async () => {
   assert((await ann.line())?.endsWith(" is offline"));
 });
 
-Deno.test("all see all lines in one same order", async () => {
+Deno.test("all clients receive all lines in the same order", async () => {
   await using room = openChat();
   await using stack = new AsyncDisposableStack();
   const clients: TestClient[] = [];
@@ -68,10 +68,9 @@ Deno.test("all see all lines in one same order", async () => {
     for (let i = 0; i < each; i++) await client.send(`line ${i}\n`);
   }));
   const seen = await Promise.all(clients.map(async (client, i) => {
-    const arrivals = clients.length - 1 - i;
-    return (await client.lines(arrivals + clients.length * each)).slice(
-      arrivals,
-    );
+    const joins = clients.length - 1 - i;
+    const lines = await client.lines(joins + clients.length * each);
+    return lines.slice(joins);
   }));
   for (const lines of seen) assertEquals(lines, seen[0]);
   for (const { name } of clients) {
@@ -82,30 +81,30 @@ Deno.test("all see all lines in one same order", async () => {
   }
 });
 
-Deno.test("a line of nothing is a message too", async () => {
+Deno.test("an empty line is a message", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await ann.send("\n\r\n");
   assertEquals(await ann.lines(2), [`${ann.name}: `, `${ann.name}: `]);
 });
 
-Deno.test("a client that shuts down its sending side gets what it is owed", async () => {
+Deno.test("a client that shuts down its sending side receives its pending output", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
   const lines = Array.from({ length: 20_000 }, (_, i) => `line ${i}`);
-  await bob.send(lines.join("\n")); // The last one without its end.
+  await bob.send(lines.join("\n")); // The last line has no end.
   await bob.end();
-  const owed = lines.map((line) => `${bob.name}: ${line}`);
-  assertEquals(await bob.rest(), owed);
+  const messages = lines.map((line) => `${bob.name}: ${line}`);
+  assertEquals(await bob.rest(), messages);
   assertEquals(await ann.lines(lines.length + 2), [
     `${bob.name} is online`,
-    ...owed,
+    ...messages,
     `${bob.name} is offline`,
   ]);
 });
 
-Deno.test("a client that only connects and hangs up has come and gone", async () => {
+Deno.test("a client that connects and closes at once joins and leaves", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   const bob = await TestClient.connect(room.addr);
@@ -120,7 +119,7 @@ Deno.test("a client that only connects and hangs up has come and gone", async ()
   ]);
 });
 
-Deno.test("a client that resets its connection has left", async () => {
+Deno.test("a client that resets its connection leaves", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   {
@@ -134,7 +133,7 @@ Deno.test("a client that resets its connection has left", async () => {
   assert((await ann.line())?.endsWith(" is offline"));
 });
 
-Deno.test("IPv6 addresses are written in brackets", async () => {
+Deno.test("an IPv6 address is in brackets", async () => {
   await using room = openChat({}, "::1");
   await using ann = await TestClient.join(room.addr);
   assert(/^\[::1\]:\d+$/.test(ann.name));
@@ -149,7 +148,7 @@ Deno.test("an IPv4 client of an IPv6 port has its IPv4 address", async () => {
   assert((await ann.line())?.startsWith("Welcome 192.0.2.7:"));
 });
 
-Deno.test("the room speaks the seed's words with lang zh", async () => {
+Deno.test("with lang zh, the texts are those of the Go original", async () => {
   await using room = openChat({ lang: "zh", commands: false });
   await using ann = await TestClient.connect(room.addr);
   assertEquals(await ann.line(), `欢迎 ${ann.name}`);
@@ -160,7 +159,7 @@ Deno.test("the room speaks the seed's words with lang zh", async () => {
   assertEquals(await ann.line(), `${bob.name} 下线`);
 });
 
-Deno.test("events tell who joined, spoke and left", async () => {
+Deno.test("events report joins, messages and leaves", async () => {
   const events: ChatEvent[] = [];
   let name = "";
   const start = Date.now();
@@ -188,14 +187,14 @@ Deno.test("events tell who joined, spoke and left", async () => {
   ]);
 });
 
-Deno.test("events can be watched by several, each until it has enough", async () => {
+Deno.test("several readers of events do not depend on each other", async () => {
   await using chat = new Chat();
   const first = chat.events().values();
   const second = chat.events().values();
   await chat.say("bot", "one");
   const one = { type: "message", name: "bot", text: "one" } as const;
-  const next = async (watcher: typeof first) =>
-    detailsOf((await watcher.next()).value!);
+  const next = async (reader: typeof first) =>
+    detailsOf((await reader.next()).value!);
   assertEquals(await next(first), one);
   assertEquals(await next(second), one);
   await first.return!();
@@ -205,33 +204,33 @@ Deno.test("events can be watched by several, each until it has enough", async ()
   assertEquals((await second.next()).done, true);
 });
 
-Deno.test("events of a chat that has ended end at once", async () => {
+Deno.test("the events of a closed chat end at once", async () => {
   const chat = new Chat();
   await chat.close();
   assertEquals(await Array.fromAsync(chat.events()), []);
 });
 
-Deno.test("a watcher that falls behind is dropped", async () => {
+Deno.test("the events of a reader that falls behind fail", async () => {
   await using chat = new Chat({ maxBacklog: 2 ** 20 });
-  const watcher = chat.events().values();
+  const reader = chat.events().values();
   for (let i = 0; i < 20; i++) await chat.say("bot", "x".repeat(100_000));
-  await assertRejects(() => watcher.next(), Error, "fell behind");
+  await assertRejects(() => reader.next(), Error, "fell behind");
 });
 
-Deno.test("say speaks in the room, line by line, and only text", async () => {
+Deno.test("say broadcasts each line of a text without control characters", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await room.chat.say("bot", "one\r\ntwo\x07\x1b[2J");
   assertEquals(await ann.lines(2), ["bot: one", "bot: two[2J"]);
 });
 
-Deno.test("say fails once the chat has ended", async () => {
+Deno.test("say fails after the chat has ended", async () => {
   const chat = new Chat();
   await chat.close();
   await assertRejects(() => chat.say("bot", "hi"), Error, "has ended");
 });
 
-Deno.test("clients lists who is there", async () => {
+Deno.test("members lists the present members", async () => {
   await using room = openChat();
   assertEquals(namesOf(room.chat), []);
   await using ann = await TestClient.join(room.addr);
@@ -242,7 +241,7 @@ Deno.test("clients lists who is there", async () => {
   assertEquals(namesOf(room.chat), [ann.name]);
 });
 
-Deno.test("a closing chat tells its clients and closes everything", async () => {
+Deno.test("closing informs the clients and closes all connections", async () => {
   const room = openChat();
   await using ann = await TestClient.join(room.addr);
   const closed = room.chat.close();
@@ -256,7 +255,7 @@ Deno.test("a closing chat tells its clients and closes everything", async () => 
   );
 });
 
-Deno.test("an AbortSignal ends the chat", async () => {
+Deno.test("an AbortSignal closes the chat", async () => {
   const controller = new AbortController();
   await using room = openChat({ signal: controller.signal });
   await using ann = await TestClient.join(room.addr);
@@ -264,14 +263,14 @@ Deno.test("an AbortSignal ends the chat", async () => {
   assertEquals(await ann.rest(), ["The server is shutting down"]);
 });
 
-Deno.test("a chat whose signal is aborted from the start takes nobody", async () => {
+Deno.test("a chat whose signal is already aborted admits nobody", async () => {
   await using chat = new Chat({ signal: AbortSignal.abort() });
   await using ann = new MemoryClient();
   chat.handleConn(ann.conn);
   assertEquals(await ann.rest(), ["The server is shutting down"]);
 });
 
-Deno.test("one chat serves several listeners", async () => {
+Deno.test("a chat serves several listeners", async () => {
   await using room = openChat();
   const other = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const served = room.chat.serve(other);
@@ -282,7 +281,7 @@ Deno.test("one chat serves several listeners", async () => {
   await served;
 });
 
-Deno.test("a client without a host has the name of its transport", async () => {
+Deno.test("a client without a host is named after its transport", async () => {
   await using chat = new Chat();
   for (const name of ["unix:1", "unix:2"]) {
     await using ann = new MemoryClient();
@@ -294,7 +293,7 @@ Deno.test("a client without a host has the name of its transport", async () => {
   }
 });
 
-/** Serves a listener that fails so often, then yields a client; returns the log. */
+/** Serves a listener that first fails and then yields a client. Returns the log. */
 async function serveAfter(error: Error, failures: number): Promise<string[]> {
   const logged: string[] = [];
   await using ann = new MemoryClient();
@@ -311,13 +310,13 @@ async function serveAfter(error: Error, failures: number): Promise<string[]> {
   return logged;
 }
 
-Deno.test("accepting that fails is logged once, and goes on", async () => {
+Deno.test("a failing accept is logged once, and accepting continues", async () => {
   assertEquals(await serveAfter(new Error("Too many open files"), 3), [
     "Cannot accept connections: Too many open files",
   ]);
 });
 
-Deno.test("a connection that cannot be served is logged, and accepting goes on", async () => {
+Deno.test("a connection that cannot be served is logged, and accepting continues", async () => {
   const logged: string[] = [];
   await using chat = new Chat({ log: (message) => logged.push(message) });
   await using locked = new MemoryClient();
@@ -328,13 +327,13 @@ Deno.test("a connection that cannot be served is logged, and accepting goes on",
   assertEquals(logged, ["Cannot serve a connection: ReadableStream is locked"]);
 });
 
-Deno.test("a name is text on one line, too", async () => {
+Deno.test("a name has no control characters and one line", async () => {
   await using chat = new Chat();
   await using ann = new MemoryClient("a\n\x1b[1mb");
   chat.handleConn(ann.conn);
   assertEquals(await ann.line(), `Welcome ${ann.name.replace("\n\x1b", " ")}`);
 });
 
-Deno.test("a connection that was reset before it was accepted is passed over", async () => {
+Deno.test("a connection that is reset before the accept is ignored", async () => {
   assertEquals(await serveAfter(new Deno.errors.NotConnected(), 3), []);
 });

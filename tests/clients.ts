@@ -1,4 +1,4 @@
-/** What the tests have in common: a room, and clients to talk in it. */
+/** Helpers that the tests share: a chat on a free port, and clients. */
 
 import { assertEquals, assertMatch } from "@std/assert";
 import { TextLineStream } from "@std/streams/text-line-stream";
@@ -12,11 +12,11 @@ import {
 
 const encoder = new TextEncoder();
 
-/** The notice that follows the welcome. */
+/** Matches the notice that follows the welcome. */
 export const GREETING =
   /^-- (No one else is|\d+) here(: .+)?\. \/help lists the commands$/;
 
-/** What a connection brings, line by line. */
+/** Returns a reader for the lines that a connection receives. */
 export function linesOf(
   { readable }: { readable: ReadableStream<Uint8Array<ArrayBuffer>> },
 ): ReadableStreamDefaultReader<string> {
@@ -26,7 +26,7 @@ export function linesOf(
     .getReader();
 }
 
-/** A client as a test sees it: bytes out, lines in. */
+/** A client that sends bytes and receives lines. */
 export abstract class LineClient implements AsyncDisposable {
   abstract readonly name: string;
   readonly #lines: ReadableStreamDefaultReader<string>;
@@ -35,38 +35,38 @@ export abstract class LineClient implements AsyncDisposable {
     this.#lines = linesOf({ readable });
   }
 
-  /** Sends bytes, or text as it is: a line needs its `\n`. */
+  /** Sends bytes or text. A line needs its `\n`. */
   abstract send(data: string | Uint8Array): Promise<void>;
 
   /** Shuts down the sending side, as `nc -N` does at the end of its input. */
   abstract end(): Promise<void>;
 
-  /** The next line, or nothing where the server has closed. */
+  /** Reads the next line. Returns undefined when the server has closed. */
   async line(): Promise<string | undefined> {
     return (await this.#lines.read()).value;
   }
 
-  /** The next lines, so many. */
+  /** Reads a number of lines. */
   async lines(count: number): Promise<(string | undefined)[]> {
     const lines = [];
     while (lines.length < count) lines.push(await this.line());
     return lines;
   }
 
-  /** All lines up to the end of what the server sends. */
+  /** Reads all lines until the server closes. */
   async rest(): Promise<string[]> {
     const lines = [];
     for (let line; (line = await this.line()) !== undefined;) lines.push(line);
     return lines;
   }
 
-  /** Hangs up, whatever is still to come. */
+  /** Closes the connection and discards unread lines. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lines.cancel().catch(() => {});
   }
 }
 
-/** A client on one end of a real socket. */
+/** One end of a TCP connection. */
 export abstract class SocketClient extends LineClient {
   constructor(
     readonly conn: Deno.TcpConn,
@@ -87,7 +87,7 @@ export abstract class SocketClient extends LineClient {
   }
 }
 
-/** A client of a server, on a real socket. */
+/** A client on a TCP connection. */
 export class TestClient extends SocketClient {
   readonly name: string;
 
@@ -96,12 +96,12 @@ export class TestClient extends SocketClient {
     this.name = formatAddress(conn.localAddr.hostname, conn.localAddr.port);
   }
 
-  /** Connects, and does not wait for a welcome. */
+  /** Connects without reading the welcome. */
   static async connect({ hostname, port }: Deno.NetAddr): Promise<TestClient> {
     return new TestClient(await Deno.connect({ hostname, port }));
   }
 
-  /** Connects, and reads the welcome and the greeting. */
+  /** Connects and reads the welcome and the greeting. */
   static async join(addr: Deno.NetAddr): Promise<TestClient> {
     const client = await TestClient.connect(addr);
     assertEquals(await client.line(), `Welcome ${client.name}`);
@@ -110,10 +110,11 @@ export class TestClient extends SocketClient {
   }
 }
 
-/** A client on a pair of streams in memory. */
+/** A client on in-memory streams. */
 export class MemoryClient extends LineClient {
-  static #served = 0;
-  /** The server's end of it. */
+  /** The number of clients so far, which gives each its port. */
+  static #count = 0;
+  /** The end of the server. */
   readonly conn: Extract<Connection, { readable: unknown }>;
   readonly name: string;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
@@ -125,7 +126,7 @@ export class MemoryClient extends LineClient {
       Uint8Array<ArrayBuffer>
     >();
     super(output.readable);
-    const port = ++MemoryClient.#served;
+    const port = ++MemoryClient.#count;
     this.name = `${hostname}:${port}`;
     this.#writer = input.writable.getWriter();
     this.conn = {
@@ -151,7 +152,7 @@ export class MemoryClient extends LineClient {
   }
 }
 
-/** A chat on a free port of this machine. */
+/** Serves a chat on a free port of this machine. */
 export function openChat(
   options?: ChatOptions,
   hostname = "127.0.0.1",

@@ -1,31 +1,31 @@
-/** What the tests of the command lines have in common: the commands as processes. */
+/** Runs the commands of this project as processes, for tests. */
 
 const encoder = new TextEncoder();
 
-/** Signals are what they are only there. */
+/** Whether this system has the signals of Unix. */
 export const UNIX = Deno.build.os !== "windows";
 
-/** How a command is run. */
+/** Options of {@linkcode Command}. */
 export interface CommandOptions {
-  /** The script as a binary, to be run instead. */
+  /** A program to run instead of the script with Deno. */
   binary?: string;
-  /** What Deno allows it. @default {["-N"]} */
+  /** The permissions of the script. @default {["-N"]} */
   permissions?: string[];
-  /** The system's language, as `LANG` has it. @default {"en_US.UTF-8"} */
+  /** The value of the variable `LANG`. @default {"en_US.UTF-8"} */
   lang?: string;
-  /** Closes the pipe that its stderr is, as it starts. */
+  /** Whether to close the pipe of stderr at the start. */
   stderrClosed?: boolean;
 }
 
-/** A command of this project as a process, which ends with its scope. */
+/** A process of a command. It is killed at the end of its scope. */
 export class Command implements AsyncDisposable {
   readonly #child: Deno.ChildProcess;
   readonly #stdin: WritableStreamDefaultWriter<Uint8Array>;
-  /** Not piped through anything, which would read ahead: see `closeStdout`. */
+  /** A reader without a pipe, which would read ahead: see `closeStdout`. */
   readonly #stdout: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
   readonly #decoder = new TextDecoder();
   #text = "";
-  /** Read all the time, or a command that logs much would wait. */
+  /** The whole of stderr. It is always read, since a full pipe would block the command. */
   readonly #stderr: Promise<string>;
   #errors = "";
   #onErrors = () => {};
@@ -41,7 +41,7 @@ export class Command implements AsyncDisposable {
     }: CommandOptions = {},
   ) {
     const env = Deno.env.toObject();
-    // What goes before LANG, where it is set.
+    // These variables override LANG.
     for (const name of ["LC_ALL", "LC_MESSAGES", "LANGUAGE"]) delete env[name];
     this.#child = new Deno.Command(binary ?? Deno.execPath(), {
       args: binary === undefined
@@ -69,7 +69,7 @@ export class Command implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** The exit code, once there is one. */
+  /** Waits for the exit code. */
   async code(): Promise<number> {
     return (await this.#child.status).code;
   }
@@ -84,7 +84,7 @@ export class Command implements AsyncDisposable {
     await this.#stdin.close();
   }
 
-  /** The next line on stdout, or nothing where there are no more. */
+  /** Reads the next line of stdout. Returns undefined at its end. */
   async line(): Promise<string | undefined> {
     let end;
     while ((end = this.#text.indexOf("\n")) < 0) {
@@ -97,7 +97,7 @@ export class Command implements AsyncDisposable {
     return line;
   }
 
-  /** All of stdout, up to its end. */
+  /** Reads the rest of stdout. */
   async stdout(): Promise<Uint8Array<ArrayBuffer>> {
     const chunks = [];
     for (let chunk; (chunk = (await this.#stdout.read()).value);) {
@@ -106,7 +106,7 @@ export class Command implements AsyncDisposable {
     return new Blob(chunks).bytes();
   }
 
-  /** Closes the pipe; a read under way would hold it open until something comes. */
+  /** Closes the pipe of stdout. No read may be pending, since that keeps the pipe open. */
   async closeStdout(): Promise<void> {
     await this.#stdout.cancel();
   }
@@ -121,13 +121,13 @@ export class Command implements AsyncDisposable {
   }
 
   /** Waits until stderr has a line that matches. */
-  async says(pattern: RegExp): Promise<void> {
+  async logs(pattern: RegExp): Promise<void> {
     while (!pattern.test(this.#errors)) {
       await new Promise<void>((resolve) => this.#onErrors = resolve);
     }
   }
 
-  /** All of stderr, up to its end. */
+  /** Waits for the end of stderr, and returns all of it. */
   stderr(): Promise<string> {
     return this.#stderr;
   }
@@ -136,7 +136,7 @@ export class Command implements AsyncDisposable {
     try {
       this.kill("SIGKILL");
     } catch {
-      // It has ended.
+      // The process has ended.
     }
     await Promise.allSettled([
       this.#child.status,
@@ -147,10 +147,10 @@ export class Command implements AsyncDisposable {
   }
 }
 
-/** A command that is a server, and where it listens. */
+/** A process of the server, and the address that it listens on. */
 export type Server = Command & { readonly addr: Deno.NetAddr };
 
-/** Starts a server on a free port, and waits until it says where it listens. */
+/** Starts a server on a free port, and waits until it listens. */
 export async function startServer(
   args: string[] = [],
   options?: CommandOptions,

@@ -1,4 +1,4 @@
-/** Tests the library as a program uses it: options, events, commands and in-memory clients. */
+/** Tests the library: options, events, commands and in-memory clients. */
 
 import {
   assert,
@@ -27,7 +27,7 @@ async function lineOf(
   }
 }
 
-Deno.test("an option that is undefined has its default", async () => {
+Deno.test("undefined selects the default of each option", async () => {
   const names = [
     "lang",
     "signal",
@@ -54,7 +54,7 @@ Deno.test("an option that is undefined has its default", async () => {
   assertEquals(await lineOf(ann.lines, /pong/), "-- pong");
 });
 
-Deno.test("an invalid option is refused by its name", async (t) => {
+Deno.test("the error for an invalid option names it", async (t) => {
   const invalid: Record<string, [unknown, ErrorConstructor]> = {
     lang: ["xx", TypeError],
     signal: [{}, TypeError],
@@ -97,7 +97,7 @@ Deno.test("0 means no limit", async () => {
   assertEquals((await ann.lines.next()).value, "Welcome ann");
 });
 
-Deno.test("an event has the id of the member and whether the program caused it", async () => {
+Deno.test("an event has the id of its member, or is marked as caused by the program", async () => {
   const events: ChatEvent[] = [];
   {
     await using chat = new Chat();
@@ -152,13 +152,13 @@ Deno.test("a relay of two rooms does not loop", async () => {
   assertEquals(await lineOf(bob.lines, /^ann: /), "ann: hello");
   await bob.send("hi");
   assertEquals(await lineOf(ann.lines, /^ann: /), "ann: hello");
-  // A second "hello" would come first.
+  // A repeated message would come before this one.
   assertEquals(await lineOf(ann.lines, /^ann: |^bob: /), "bob: hi");
   await Promise.all([one.close(), two.close()]);
   await Promise.all(relaying);
 });
 
-Deno.test("a bot that reads all events is not outrun by senders of empty lines", async () => {
+Deno.test("a bot that reads all events keeps up with senders of empty lines", async () => {
   await using chat = new Chat();
   const newlines = new TextEncoder().encode("\n".repeat(16 * 1024));
   const total = 8;
@@ -183,7 +183,7 @@ Deno.test("a bot that reads all events is not outrun by senders of empty lines",
   assertEquals(count, 4 * total * newlines.length);
 });
 
-Deno.test("a bot can read the events that are left when the chat has closed, and speak", async () => {
+Deno.test("a bot can read the remaining events of a closed chat, and say has no effect", async () => {
   const chat = new Chat();
   const events = chat.events();
   await chat.say("bot", "one");
@@ -198,7 +198,7 @@ Deno.test("a bot can read the events that are left when the chat has closed, and
   await assertRejects(() => chat.say("bot", "hi"), Error, "has ended");
 });
 
-Deno.test("a message of the program that waits while the chat closes does not fail", async () => {
+Deno.test("a pending message of the program does not fail when the chat closes", async () => {
   const chat = new Chat();
   const said = Array.from(
     { length: 20 },
@@ -208,7 +208,7 @@ Deno.test("a message of the program that waits while the chat closes does not fa
   await Promise.all(said);
 });
 
-Deno.test("a program cannot speak under a name that members cannot have", async (t) => {
+Deno.test("a program can only use names that members can have", async (t) => {
   await using chat = new Chat();
   for (const name of ["", "a:b", "-- x", "two words", "a\nb", "127.0.0.1:80"]) {
     await t.step(JSON.stringify(name), async () => {
@@ -231,21 +231,21 @@ Deno.test("act, notice and tell reach the room or one member", async () => {
   assertEquals(await chat.tell("carol", "hi"), false);
   await chat.say("clock", "end");
   const both = ["* clock strikes", "* clock twelve", "-- one", "-- two"];
-  const heard = async (lines: AsyncGenerator<string>) => {
+  const readAll = async (lines: AsyncGenerator<string>) => {
     const all: string[] = [];
     for await (const line of lines) {
       all.push(line);
       if (line === "clock: end") return all;
     }
   };
-  assertEquals(await heard(ann.lines), [...both, "clock: end"]);
+  assertEquals(await readAll(ann.lines), [...both, "clock: end"]);
   assertEquals(
-    await heard(bob.lines),
+    await readAll(bob.lines),
     [...both, "-- for you", "-- alone", "clock: end"],
   );
 });
 
-Deno.test("kick closes a member, and it and the room see the reason", async () => {
+Deno.test("kick disconnects a member, and all clients see the reason", async () => {
   const reasons: (string | undefined)[] = [];
   await using chat = new Chat();
   const reading = (async () => {
@@ -329,14 +329,14 @@ Deno.test("a program can add commands", async (t) => {
     const line = await lineOf(ann.lines, /noon/);
     assertEquals(line, "-- ann: noon in here and there");
   });
-  await t.step("that are listed", async () => {
+  await t.step("in /help", async () => {
     await ann.send("/help");
     assertMatch(
       await lineOf(ann.lines, /time/),
       /^-- \/time ZONE +show the time$/,
     );
   });
-  await t.step("that fail", async () => {
+  await t.step("with an error", async () => {
     await ann.send("/broken");
     const text = "-- /broken failed. Try again later";
     assertEquals(await lineOf(ann.lines, /broken/), text);
@@ -347,7 +347,7 @@ Deno.test("a program can add commands", async (t) => {
       "Cannot run /rejected of ann: another fault",
     ]);
   });
-  await t.step("that do all that a member can", async () => {
+  await t.step("with every action", async () => {
     await ann.send("/everything");
     const lines = [
       "* ann starts",
@@ -363,7 +363,7 @@ Deno.test("a program can add commands", async (t) => {
   });
 });
 
-Deno.test("admit refuses a client with a reason before it enters", async (t) => {
+Deno.test("admit can refuse a client before it joins", async (t) => {
   const logged: string[] = [];
   const candidates: { name: string; address: string }[] = [];
   await using chat = new Chat({
@@ -424,7 +424,7 @@ Deno.test("a log that throws is contained", async () => {
   assertEquals(await ann.line(), `Welcome ${ann.name}`);
 });
 
-Deno.test("in-memory clients have names of their own", async () => {
+Deno.test("in-memory clients have unique names", async () => {
   await using chat = new Chat();
   await using ann = chat.connect();
   await using bob = chat.connect({ name: "ann" });

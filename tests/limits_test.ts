@@ -2,7 +2,7 @@ import { assert, assertEquals } from "@std/assert";
 import { Chat, type Connection } from "../mod.ts";
 import { MemoryClient, namesOf, openChat, TestClient } from "./clients.ts";
 
-/** Sends so many bytes of lines, and reads them, each by its number. */
+/** Sends numbered lines of a total size, and checks that each of them comes back. */
 async function flood(client: TestClient, bytes: number): Promise<void> {
   const line = (i: number) => `${i} ${"x".repeat(1000)}`;
   const count = Math.ceil(bytes / 1000);
@@ -17,13 +17,13 @@ async function flood(client: TestClient, bytes: number): Promise<void> {
   await sending;
 }
 
-/** Reads until all these lines are seen, whatever comes between. */
+/** Reads until each of these lines has come. Other lines may come between them. */
 async function readUntil(client: TestClient, lines: string[]): Promise<void> {
-  const waited = new Set(lines);
-  while (waited.size > 0) {
+  const missing = new Set(lines);
+  while (missing.size > 0) {
     const line = await client.line();
     assert(line !== undefined, "the server has closed");
-    waited.delete(line);
+    missing.delete(line);
   }
 }
 
@@ -32,7 +32,7 @@ const MIN_BACKLOG = 1024 * 1024;
 
 const pause = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
 
-/** Adds a client that reads so many bytes each 10 ms. */
+/** Adds a client that reads a number of bytes every 10 ms. */
 function enterSlow(chat: Chat, bytes: number): Promise<void> {
   const { conn } = new MemoryClient();
   let close = () => {};
@@ -52,7 +52,7 @@ function stuckConn(conn: Connection): Connection {
   return { ...conn, writable };
 }
 
-Deno.test("clients that do not read are dropped, and the others lose nothing", async () => {
+Deno.test("clients that do not read are dropped, and the others receive all lines", async () => {
   const logged: string[] = [];
   await using room = openChat({
     maxBacklog: MIN_BACKLOG,
@@ -116,7 +116,7 @@ Deno.test("a client that reads slower than a paste is not dropped while its back
   await Promise.all([chat.close(), ...handled]);
 });
 
-Deno.test("a client that reads too little is dropped in the end", async () => {
+Deno.test("a client that reads too slowly is dropped at last", async () => {
   await using chat = new Chat({ maxBacklog: MIN_BACKLOG });
   const handled = enterSlow(chat, 1);
   do await chat.say("bot", "x".repeat(10_000)); while (chat.members.length > 0);
@@ -144,7 +144,7 @@ Deno.test("a sender within its credit does not wait for a client that is stuck",
   await stuck[Symbol.asyncDispose]();
 });
 
-Deno.test("a client that has left and does not read is bounded by the backlog, too", async () => {
+Deno.test("the backlog also bounds a client that has left and does not read", async () => {
   await using chat = new Chat({ maxBacklog: MIN_BACKLOG });
   const stuck = new MemoryClient();
   const handled = chat.handleConn({
@@ -157,7 +157,7 @@ Deno.test("a client that has left and does not read is bounded by the backlog, t
   await stuck[Symbol.asyncDispose]();
 });
 
-Deno.test("a dropped client on streams that never settle is released", async () => {
+Deno.test("a dropped client is released although its streams never settle", async () => {
   await using chat = new Chat({ maxBacklog: MIN_BACKLOG });
   let cancelled = false;
   const stuck = new MemoryClient();
@@ -171,7 +171,7 @@ Deno.test("a dropped client on streams that never settle is released", async () 
   await stuck[Symbol.asyncDispose]();
 });
 
-Deno.test("a line that is too long is told to its sender alone", async () => {
+Deno.test("only the sender of a line that is too long receives a notice", async () => {
   await using room = openChat({ maxLine: 10 });
   await using bob = await TestClient.join(room.addr);
   await using ann = await TestClient.join(room.addr);
@@ -188,7 +188,7 @@ Deno.test("a line that is too long is told to its sender alone", async () => {
   ]);
 });
 
-Deno.test("a client that does not read that its lines are too long is not read", async () => {
+Deno.test("a client that does not read its notices is not read", async () => {
   await using chat = new Chat({ maxLine: 1 });
   let read = 0;
   const stuck = new MemoryClient();
@@ -208,7 +208,7 @@ Deno.test("a client that does not read that its lines are too long is not read",
   await stuck[Symbol.asyncDispose]();
 });
 
-Deno.test("a line of 64 KiB passes, one byte more does not", async () => {
+Deno.test("a line of 64 KiB passes, and a longer one does not", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   const line = "x".repeat(65_536);
@@ -221,7 +221,7 @@ Deno.test("a line of 64 KiB passes, one byte more does not", async () => {
   );
 });
 
-Deno.test("only text reaches others", async () => {
+Deno.test("control characters are removed from messages", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await ann.send(
@@ -230,7 +230,7 @@ Deno.test("only text reaches others", async () => {
   assertEquals(await ann.line(), `${ann.name}: ]0;title[2Jred[0m\tabc2J!`);
 });
 
-Deno.test("past the rate, pasted text arrives late but whole", async () => {
+Deno.test("a paste beyond the rate limit arrives late and complete", async () => {
   await using room = openChat({ rate: 200 });
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
@@ -238,7 +238,7 @@ Deno.test("past the rate, pasted text arrives late but whole", async () => {
   const start = performance.now();
   await ann.send(lines.join("\n"));
   await ann.end();
-  // The first 200 come at once, and Bob is not held up by the others.
+  // The first 200 lines come at once, and the rest does not delay Bob.
   assertEquals(
     await bob.lines(200),
     lines.slice(0, 200).map((line) => `${ann.name}: ${line}`),
@@ -256,7 +256,7 @@ Deno.test("past the rate, pasted text arrives late but whole", async () => {
   assert(performance.now() - start >= 1_490); // 300 lines, 200 a second.
 });
 
-Deno.test("a dropped client has left, although its rate limit holds lines back", async () => {
+Deno.test("a dropped client leaves although its rate limit delays its lines", async () => {
   await using chat = new Chat({ rate: 1, maxBacklog: MIN_BACKLOG });
   const ghost = new MemoryClient();
   const handled = chat.handleConn({
@@ -271,14 +271,14 @@ Deno.test("a dropped client has left, although its rate limit holds lines back",
   await ghost[Symbol.asyncDispose]();
 });
 
-Deno.test("one client too many is told, and closed unannounced", async () => {
+Deno.test("a client beyond maxClients is refused and not announced", async () => {
   await using room = openChat({ maxClients: 2 });
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
   await using eve = await TestClient.connect(room.addr);
-  await eve.send("nobody sees this\n");
+  await eve.send("not broadcast\n");
   assertEquals(await eve.rest(), ["Cannot enter: the room is full"]);
-  // Her place is not taken by her who was turned away.
+  // The refused client does not count.
   await bob.end();
   assertEquals(await bob.rest(), []);
   await using tom = await TestClient.join(room.addr);
@@ -289,7 +289,7 @@ Deno.test("one client too many is told, and closed unannounced", async () => {
   ]);
 });
 
-Deno.test("a crowd that cannot come in is told, every one of it", async () => {
+Deno.test("each of many refused clients receives the reason", async () => {
   await using room = openChat({ maxClients: 1 });
   await using _ann = await TestClient.join(room.addr);
   await Promise.all(Array.from({ length: 250 }, async () => {
@@ -298,7 +298,7 @@ Deno.test("a crowd that cannot come in is told, every one of it", async () => {
   }));
 });
 
-Deno.test("one client too many of an address is told, and closed", async () => {
+Deno.test("a client beyond maxPerAddress is refused", async () => {
   await using room = openChat({ maxPerAddress: 1 });
   await using other = new MemoryClient("192.0.2.9");
   room.chat.handleConn(other.conn);
@@ -314,7 +314,7 @@ Deno.test("one client too many of an address is told, and closed", async () => {
   ]);
 });
 
-Deno.test("a client without an address is not counted with others", async () => {
+Deno.test("clients without an address have no limit per address", async () => {
   await using chat = new Chat({ maxPerAddress: 1 });
   const remoteAddr = { transport: "unix", path: "" } as const;
   await using ann = new MemoryClient();
@@ -324,7 +324,7 @@ Deno.test("a client without an address is not counted with others", async () => 
   assertEquals(await bob.line(), "Welcome unix:2");
 });
 
-Deno.test("a silent client is told and has to go, a talking one stays", async () => {
+Deno.test("a silent client is disconnected with a notice, and an active one stays", async () => {
   await using room = openChat({ idle: 300 });
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
@@ -335,12 +335,12 @@ Deno.test("a silent client is told and has to go, a talking one stays", async ()
     line = await ann.line();
   } while (line === `${ann.name}: tick`);
   assertEquals(line, `${bob.name} is offline`);
-  const heard = await bob.rest();
-  assertEquals(heard.at(-1), "-- Disconnected after 0 s without a line");
+  const lines = await bob.rest();
+  assertEquals(lines.at(-1), "-- Disconnected after 0 s without a line");
   assertEquals(namesOf(room.chat), [ann.name]);
 });
 
-Deno.test("a connection is kept alive, and what is written is sent at once", async () => {
+Deno.test("TCP keep-alive and no delay are set for a connection", async () => {
   await using chat = new Chat();
   const set: string[] = [];
   await chat.handleConn(Object.assign(
@@ -373,7 +373,7 @@ Deno.test("a chat closes although a client does not read", async () => {
   assertEquals(namesOf(room.chat), []);
 });
 
-Deno.test("a chat that closes does not wait for clients that read slowly", async () => {
+Deno.test("closing does not wait for clients that read slowly", async () => {
   await using chat = new Chat({ maxBacklog: MIN_BACKLOG });
   await using ann = new MemoryClient();
   const handled = [chat.handleConn(ann.conn), enterSlow(chat, 1000)];
@@ -385,7 +385,7 @@ Deno.test("a chat that closes does not wait for clients that read slowly", async
   await Promise.all(handled);
 });
 
-Deno.test("a chat that closes tells all, although a client floods", async () => {
+Deno.test("closing informs all clients although one of them floods the chat", async () => {
   await using room = openChat();
   await using ann = await TestClient.join(room.addr);
   await using bob = await TestClient.join(room.addr);
@@ -399,7 +399,7 @@ Deno.test("a chat that closes tells all, although a client floods", async () => 
   await Promise.all([closed, flooding, reading]);
 });
 
-Deno.test("every arrival has its departure, after any storm", async () => {
+Deno.test("every join is followed by one leave, for many clients at once", async () => {
   await using room = openChat();
   const present = new Map<string, number>();
   const watched = (async () => {
@@ -408,14 +408,14 @@ Deno.test("every arrival has its departure, after any storm", async () => {
       present.set(name, (present.get(name) ?? 0) + change);
     }
   })();
-  const resources = Array.from({ length: 300 }, async (_, i) => {
+  const clients = Array.from({ length: 300 }, async (_, i) => {
     await using client = await TestClient.connect(room.addr);
     if (i % 2) await client.send("hello\nwor");
     if (i % 3) await client.line();
     if (i % 5 === 0) await client.end();
     if (i % 10 === 0) await client.rest();
   });
-  await Promise.all(resources);
+  await Promise.all(clients);
   await room.chat.close();
   await watched;
   assertEquals(present.size, 300);

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { Chat, type Connection } from "../mod.ts";
 import { LineClient } from "./clients.ts";
 
-/** A client on a connection of any kind. */
+/** A client on any kind of connection. */
 class ConnClient extends LineClient {
   constructor(readonly conn: Deno.Conn, readonly name: string) {
     super(conn.readable);
@@ -17,7 +17,7 @@ class ConnClient extends LineClient {
   }
 }
 
-/** Checks that two clients of a listener can talk, and that one can leave. */
+/** Checks that clients of a listener can join, talk and leave. */
 async function assertServes(
   listener: AsyncIterable<Connection> & { close(): void },
   connect: () => Promise<Deno.Conn>,
@@ -36,9 +36,9 @@ async function assertServes(
   assertEquals(await ann.line(), `${bob.name} is online`);
   await bob.send("hello\nand goodbye");
   await bob.end();
-  const owed = [`${bob.name}: hello`, `${bob.name}: and goodbye`];
-  assertEquals(await bob.rest(), owed);
-  assertEquals(await ann.lines(3), [...owed, `${bob.name} is offline`]);
+  const messages = [`${bob.name}: hello`, `${bob.name}: and goodbye`];
+  assertEquals(await bob.rest(), messages);
+  assertEquals(await ann.lines(3), [...messages, `${bob.name} is offline`]);
   const closed = chat.close();
   assertEquals(await ann.rest(), ["The server is shutting down"]);
   await ann[Symbol.asyncDispose]();
@@ -76,7 +76,7 @@ Deno.test({
   },
 });
 
-// A key and a certificate for this test only, valid for a hundred years.
+// A key and a certificate for this test, valid for a hundred years.
 const key = `-----BEGIN PRIVATE KEY-----
 MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgCNGpe2nmjYtG+t88
 unbVYdMkNHwrstjY+GW9lTVyMZChRANCAAS2Fi9Te6NSFCjS3CI0xgOJpSOPZspb

@@ -4,7 +4,7 @@ import { Log, type LogFormat } from "../server/log.ts";
 import { TestClient } from "./clients.ts";
 import { Command, UNIX } from "./commands.ts";
 
-/** A stderr that can be full. */
+/** A replacement for stderr that can be full. */
 class Sink {
   text = "";
   /** The bytes that can still be written. */

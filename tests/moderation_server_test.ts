@@ -163,12 +163,12 @@ test("SIGHUP reads the bans again, and a malformed list changes nothing", async 
   await using op = await connectOperator(path);
   await Deno.writeTextFile(bans, "127.0.0.1 - root by hand\n");
   server.kill("SIGHUP");
-  await server.says(/^The bans were read again$/m);
+  await server.logs(/^The bans were read again$/m);
   assertEquals((await ann.rest()).at(-1), "-- You were removed: by hand");
   await op.until(/ was removed: by hand$/);
   await Deno.writeTextFile(bans, "127.0.0.1\n");
   server.kill("SIGHUP");
-  await server.says(
+  await server.logs(
     /^The bans have not changed\. Cannot read \S+, line 1: write ADDRESS/m,
   );
   await using eve = await TestClient.connect(server.addr);
@@ -207,12 +207,12 @@ test("SIGHUP reads the password again", async () => {
   assertMatch((await join("first"))!, /^Welcome /);
   await Deno.writeTextFile(`${directory}/password`, "second\n");
   server.kill("SIGHUP");
-  await server.says(/^The password was read again$/m);
+  await server.logs(/^The password was read again$/m);
   assertMatch((await join("second"))!, /^Welcome /);
   assertEquals(await join("first"), "-- Wrong password");
   await Deno.remove(`${directory}/password`);
   server.kill("SIGHUP");
-  await server.says(
+  await server.logs(
     /^The password has not changed\. Cannot read \S+: no such/m,
   );
   assertMatch((await join("second"))!, /^Welcome /);

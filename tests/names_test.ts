@@ -1,9 +1,9 @@
-/** Tests which names members can have, and which names look alike. */
+/** Tests the rules for names, and the names that look alike. */
 
 import { assertEquals } from "@std/assert";
 import { Chat } from "../mod.ts";
 
-/** Joins under a name that nobody has and returns the reply to `/nick NAME`. */
+/** Joins a room with one member and returns the reply to `/nick NAME`. */
 async function nick(name: string, present = "somebody"): Promise<string> {
   await using chat = new Chat();
   await using _owner = chat.connect({ name: present });
@@ -45,7 +45,7 @@ Deno.test("names that look alike are refused", async (t) => {
   }
 });
 
-Deno.test("names that differ are taken for different ones", async (t) => {
+Deno.test("names that look different can be used together", async (t) => {
   const pairs = [
     ["ann", "anna"],
     ["अनु", "अनि"],
@@ -108,13 +108,16 @@ Deno.test("names that look like the server are refused", async (t) => {
       assertEquals(await nick(name), `-- The name ${name} is reserved`);
     });
   }
-  await t.step("but not names that only contain one", async () => {
-    assertEquals(await nick("Roota"), "memory:1 is now known as Roota");
-    assertEquals(await nick("opal"), "memory:1 is now known as opal");
-  });
+  await t.step(
+    "names that only contain a reserved name are allowed",
+    async () => {
+      assertEquals(await nick("Roota"), "memory:1 is now known as Roota");
+      assertEquals(await nick("opal"), "memory:1 is now known as opal");
+    },
+  );
 });
 
-Deno.test("the table of similar characters is the generated one", async () => {
+Deno.test("the table of similar characters is up to date", async () => {
   const { success } = await new Deno.Command(Deno.execPath(), {
     args: ["run", "-R", "--no-lock", "scripts/confusables.ts", "--check"],
     cwd: new URL("..", import.meta.url),

@@ -69,7 +69,7 @@ async function openRoom(
     ["--no-time", ...args, `127.0.0.1:${room.port}`],
     options,
   );
-  await room.hears("/who");
+  await room.receives("/who");
   const [{ name }] = room.peers;
   const rows = intro(name, columns, ...others);
   const prompt = promptOf(name, columns);
@@ -243,7 +243,7 @@ terminalTest("a paste of six lines is sent after a question", async () => {
   await terminal.pasteMarked(`${PASTE.join("\n")}\n`);
   await terminal.showsRow(question);
   await terminal.type("s");
-  await room.hears("six");
+  await room.receives("six");
   assertEquals(room.received.slice(1), PASTE);
 });
 
@@ -256,7 +256,7 @@ terminalTest("a paste of six lines can be edited", async () => {
   await terminal.shows([...rows, `${prompt} 1↵2↵3↵4↵5↵6`]);
   await terminal.press("BSpace", "BSpace", "BSpace");
   await terminal.press("Enter");
-  await room.hears("4");
+  await room.receives("4");
   assertEquals(room.received.slice(1), ["1", "2", "3", "4"]);
 });
 
@@ -267,7 +267,7 @@ terminalTest("a paste of a line waits for Enter", async () => {
   await terminal.until((screen) => /> one +two\[2J$/.test(screen.at(-1)!));
   assertEquals(await terminal.screen().then((s) => s.slice(0, -1)), rows);
   await terminal.press("Enter");
-  await room.hears("one\ttwo[2J");
+  await room.receives("one\ttwo[2J");
   await terminal.until((screen) => screen.at(-1) === prompt);
 });
 
@@ -345,7 +345,7 @@ terminalTest("20 columns are enough", async () => {
     "> 你好 world",
   ]);
   await terminal.press("Enter");
-  await room.hears("你好 world");
+  await room.receives("你好 world");
   await terminal.until((screen) => screen.at(-1) === ">");
 });
 
@@ -374,7 +374,7 @@ terminalTest("--history keeps lines for the next run", async () => {
       for (const line of ["hello", "/msg bob secret"]) {
         await terminal.type(line);
         await terminal.press("Enter");
-        await room.hears(line);
+        await room.receives(line);
       }
     }
     assertEquals(await Deno.readTextFile(path), "hello\n");
@@ -569,7 +569,7 @@ terminalTest("a line can be typed at 300 messages a second", async () => {
     await terminal.press("BSpace", "Left", "BSpace", "End");
     await terminal.showsRow(`${prompt} typed whl`);
     await terminal.press("Enter");
-    await room.hears("typed whl");
+    await room.receives("typed whl");
   } finally {
     clearInterval(timer);
   }
@@ -722,7 +722,7 @@ for (
         );
       }
       await terminal.press("Enter");
-      await room.hears("typed on");
+      await room.receives("typed on");
       await terminal.press("C-c");
       await terminal.until((screen) => screen.at(-1) === "$");
     },
@@ -1088,7 +1088,7 @@ terminalTest("each line has its time", async () => {
   const local = () =>
     new Date(Date.now() + 5 * 3600_000).toISOString().slice(11, 16);
   const start = local();
-  await room.hears("/who");
+  await room.receives("/who");
   await room.say("bob", "hi");
   const screen = await terminal.until((screen) =>
     screen.some((row) => row.endsWith(" bob: hi"))

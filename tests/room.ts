@@ -3,13 +3,13 @@
 import { formatAddress } from "../mod.ts";
 import { SocketClient } from "./clients.ts";
 
-/** The server's end of a client's connection. */
+/** The end of the server of a connection. */
 export class Peer extends SocketClient {
   /** The name of the client in the room. */
   name: string;
 
   constructor(conn: Deno.TcpConn) {
-    // The connection's own stream closes both directions at its end.
+    // The stream of a `Deno.Conn` closes both directions at its end.
     super(
       conn,
       new ReadableStream({
@@ -40,7 +40,7 @@ export function listen(port = 0): Deno.TcpListener {
   return Deno.listen({ hostname: "127.0.0.1", port });
 }
 
-/** The greeting of a newcomer, by the others in the room. */
+/** Returns the greeting of a new member, with the names of the others. */
 export function greeting(...others: string[]): string {
   return others.length === 0
     ? "-- No one else is here. /help lists the commands"
@@ -50,17 +50,17 @@ export function greeting(...others: string[]): string {
 }
 
 /**
- * A room with the texts of the real one and no limits. It answers the commands that
- * the client sends by itself.
+ * A server with the texts of a chat and without limits. It replies to the commands
+ * that the client sends on its own.
  */
 export class TestRoom implements AsyncDisposable {
   readonly #listener: Deno.TcpListener;
   readonly #accepted: Promise<void>;
-  /** The members that are only names. */
+  /** The names of members that have no connection. */
   readonly #others: string[];
   readonly #history: string[];
   readonly peers: Peer[] = [];
-  /** All lines of clients, each behind the name of its client. */
+  /** All lines that clients have sent. */
   readonly received: string[] = [];
   #changed = Promise.withResolvers<void>();
   readonly #served: Promise<void>[] = [];
@@ -88,7 +88,7 @@ export class TestRoom implements AsyncDisposable {
     );
   }
 
-  /** Says a text in the name of another member. */
+  /** Sends a message of a member to every client. */
   async say(name: string, text: string): Promise<void> {
     await this.send(`${name}: ${text}`);
   }
@@ -103,8 +103,8 @@ export class TestRoom implements AsyncDisposable {
     await this.send(`${name} is offline`);
   }
 
-  /** Waits until the clients have sent a line that is just so. */
-  async hears(line: string): Promise<void> {
+  /** Waits until a client has sent exactly this line. */
+  async receives(line: string): Promise<void> {
     while (!this.received.includes(line)) await this.#changed.promise;
   }
 

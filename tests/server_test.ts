@@ -584,7 +584,7 @@ Deno.test("--log-messages alone logs as text", async () => {
   await using server = await startServer(["--log-messages"]);
   await using ann = await TestClient.join(server.addr);
   await ann.send("hello\n");
-  await server.says(/Z message \S+ \S+ hello$/m);
+  await server.logs(/Z message \S+ \S+ hello$/m);
 });
 
 Deno.test("--motd, --history and --no-commands change the room", async () => {

@@ -3,7 +3,7 @@ import { splitLines } from "../mod.ts";
 
 const encoder = new TextEncoder();
 
-/** All lines of the chunks, and how often one was too long. */
+/** Splits chunks. Returns the lines and the number of lines that were too long. */
 async function split(
   chunks: (string | Uint8Array)[],
   options?: Parameters<typeof splitLines>[1],
@@ -33,7 +33,7 @@ Deno.test("splitLines splits at newlines", async () => {
   await assertLines(["one\ntwo\nthree\n"], ["one", "two", "three"]);
 });
 
-Deno.test("splitLines joins what packets tore apart", async () => {
+Deno.test("splitLines joins lines that span chunks", async () => {
   await assertLines(["o", "ne\nt", "w", "o", "\n", "three\n"], [
     "one",
     "two",
@@ -53,37 +53,37 @@ Deno.test("splitLines keeps empty lines", async () => {
   await assertLines(["\n\na\n\n"], ["", "", "a", ""]);
 });
 
-Deno.test("splitLines takes a last line without a newline", async () => {
+Deno.test("splitLines yields a last line without a newline", async () => {
   await assertLines(["one\ntwo"], ["one", "two"]);
 });
 
-Deno.test("splitLines makes no line of nothing", async () => {
+Deno.test("splitLines yields no line for empty input", async () => {
   await assertLines([], []);
   await assertLines(["one\n"], ["one"]);
 });
 
-Deno.test("splitLines takes CRLF, also where packets tear it apart", async () => {
+Deno.test("splitLines accepts CRLF, also in two chunks", async () => {
   await assertLines(["one\r\ntwo\r", "\nthree\r\n"], ["one", "two", "three"]);
 });
 
-Deno.test("splitLines decodes UTF-8 that packets tore apart", async () => {
-  const bytes = encoder.encode("你好, 🌍\n");
+Deno.test("splitLines decodes characters that span chunks", async () => {
+  const bytes = encoder.encode("你好，🌍\n");
   await assertLines(Array.from(bytes, (byte) => Uint8Array.of(byte)), [
-    "你好, 🌍",
+    "你好，🌍",
   ]);
 });
 
-Deno.test("splitLines replaces what is no UTF-8, and keeps the rest", async () => {
+Deno.test("splitLines replaces invalid UTF-8 and keeps the rest", async () => {
   await assertLines([
     Uint8Array.of(0x61, 0xff, 0x62, 0x0a, 0xe4, 0xbd, 0x0a, 0x63, 0x0a),
   ], ["a\ufffdb", "\ufffd", "c"]);
 });
 
-Deno.test("splitLines keeps a byte order mark, which is text here", async () => {
+Deno.test("splitLines keeps a byte order mark", async () => {
   await assertLines(["\ufeffone\n"], ["\ufeffone"]);
 });
 
-Deno.test("splitLines removes control characters but the tab", async () => {
+Deno.test("splitLines removes control characters except tab", async () => {
   for (let code = 0; code < 0xa0; code++) {
     if (code >= 0x20 && code < 0x7f || code === 0x0a) continue;
     const char = String.fromCharCode(code);
@@ -91,7 +91,7 @@ Deno.test("splitLines removes control characters but the tab", async () => {
   }
 });
 
-Deno.test("splitLines removes what reorders or breaks a line, and only that", async () => {
+Deno.test("splitLines removes bidirectional controls and line separators", async () => {
   const removed =
     "\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069";
   for (const char of removed) await assertLines([`a${char}b\n`], ["ab"]);
@@ -105,7 +105,7 @@ Deno.test("splitLines does not let a carriage return overwrite a line", async ()
   ]);
 });
 
-Deno.test("splitLines takes a line of just maxLine bytes, its end not counted", async () => {
+Deno.test("splitLines accepts a line of maxLine bytes without its end", async () => {
   for (const end of ["\n", "\r\n", ""]) {
     await assertLines([`12345${end}`], ["12345"], { maxLine: 5 });
     await assertLines(["123", `45${end}`], ["12345"], { maxLine: 5 });
@@ -122,7 +122,7 @@ Deno.test("splitLines counts the bytes of a line, not its characters", async () 
   });
 });
 
-Deno.test("splitLines discards a longer line up to its end, and says so once", async () => {
+Deno.test("splitLines discards a longer line and calls onTooLong once", async () => {
   for (
     const chunks of [
       ["one\n123456\ntwo\n"],
@@ -139,27 +139,27 @@ Deno.test("splitLines discards a longer line up to its end, and says so once", a
   }
 });
 
-Deno.test("splitLines says so for each line that is too long", async () => {
+Deno.test("splitLines calls onTooLong for each line that is too long", async () => {
   assertEquals(await split(["123\n123\n1\n123"], { maxLine: 2 }), {
     lines: ["1"],
     tooLong: 3,
   });
 });
 
-Deno.test("splitLines says that a line is too long before it ends", async () => {
+Deno.test("splitLines calls onTooLong before the end of the line", async () => {
   let tooLong = false;
   async function* endless() {
     while (!tooLong) yield encoder.encode("x".repeat(1000));
-    yield encoder.encode("\nthe next\n");
+    yield encoder.encode("\nnext\n");
   }
   const lines = await Array.fromAsync(
     splitLines(endless(), { onTooLong: () => tooLong = true }),
   );
-  assertEquals(lines, [["the next"]]);
+  assertEquals(lines, [["next"]]);
   assert(tooLong);
 });
 
-Deno.test("splitLines does not mind a buffer that is used again", async () => {
+Deno.test("splitLines accepts chunks that share a buffer", async () => {
   async function* chunks() {
     const buffer = new Uint8Array(4);
     for (const piece of ["one\n", "two-", "two\n"]) {

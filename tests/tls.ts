@@ -83,7 +83,7 @@ subjectAltName = DNS:localhost, IP:127.0.0.1
     );
   }
 
-  /** The options of the server. */
+  /** The options of the server for these files. */
   get options(): string[] {
     return ["--tls-cert", this.cert, "--tls-key", this.key];
   }

@@ -233,7 +233,7 @@ Deno.test({
     const silent = await Promise.all(
       Array.from({ length: 100 }, () => TestClient.connect(addr)),
     );
-    await server.says(/failure Cannot accept connections: /);
+    await server.logs(/failure Cannot accept connections: /);
     await conn.write(encoder.encode("still here\n"));
     assertEquals((await ann.read()).value, `${name}: still here`);
     for (const client of silent) await client[Symbol.asyncDispose]();
@@ -365,7 +365,7 @@ Deno.test({
     const old = await Deno.readTextFile(certificate.cert);
     await certificate.renew();
     server.kill("SIGHUP");
-    await server.says(/^The certificate was renewed$/m);
+    await server.logs(/^The certificate was renewed$/m);
     const bob = linesOf(await connectTls(server.tlsAddr, certificate));
     await bob.read();
     await bob.read(); // The greeting.
@@ -410,10 +410,10 @@ Deno.test({
     const start = "^The certificate was not renewed\\. ";
     await Deno.writeTextFile(certificate.key, "rubbish");
     server.kill("SIGHUP");
-    await server.says(new RegExp(`${start}Cannot use .* no private key`, "m"));
+    await server.logs(new RegExp(`${start}Cannot use .* no private key`, "m"));
     await Deno.remove(certificate.key);
     server.kill("SIGHUP");
-    await server.says(new RegExp(`${start}Cannot read .*: no such file`, "m"));
+    await server.logs(new RegExp(`${start}Cannot read .*: no such file`, "m"));
     const { hostname, port } = server.tlsAddr;
     const ann = linesOf(await Deno.connectTls({ hostname, port, caCerts }));
     assertMatch((await ann.read()).value!, /^Welcome /);
