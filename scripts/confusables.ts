@@ -1,12 +1,12 @@
 /**
  * Generates the table of confusable characters in mod.ts from Unicode's
- * confusables.txt, as the npm package unhomoglyph has it:
+ * confusables.txt, which the npm package unhomoglyph contains:
  *
  *     deno run -RW scripts/confusables.ts            # writes the table
  *     deno run -R scripts/confusables.ts --check     # fails if the table differs
  *
  * The table holds the letters and digits that look like ASCII text. Scripts that are
- * written from right to left are left out: such a name does not look like an ASCII one.
+ * written from right to left are omitted, since a name in them never looks like ASCII.
  */
 
 import data from "unhomoglyph/data.json" with { type: "json" };

@@ -1,8 +1,8 @@
 // Copyright 2026 the linechat authors. MIT license.
 
 /**
- * Writes the manual pages and the shell completions of the commands, from the
- * tables of options that `--help` is made of.
+ * Writes the manual pages and the shell completions of the commands, from the same
+ * tables of options as `--help`.
  *
  * ```sh
  * deno run -W scripts/manual.ts DIRECTORY
@@ -36,7 +36,7 @@ const PROGRAMS: Program[] = [
     summary: "TCP chat server",
     operands: "",
     description:
-      "A line-based chat server: every line of a client reaches all clients.",
+      "A line-based chat server: every line of a client is broadcast to all clients.",
     options: SERVER_OPTIONS,
     sections: [
       ["EXIT STATUS", [
@@ -116,7 +116,7 @@ function valueOf({ value, choices }: Option): string | undefined {
   return choices?.join("|") ?? value;
 }
 
-/** Whether the value of an option is a file. */
+/** Returns whether the value of an option is a file. */
 function takesFile({ value }: Option): boolean {
   return value === "FILE" || value === "PATH";
 }

@@ -312,11 +312,12 @@ Deno.test("replies and notices are in Chinese with lang zh", async () => {
     "-- 这里还没有其他人。输入 /help 查看命令",
     "-- 请友好",
   ]);
-  await ann.send("/nick 小明\n/msg 小明 你好\n/foo\n");
+  const name = "小明";
+  await ann.send(`/nick ${name}\n/msg ${name} 你好\n/foo\n`);
   assertEquals(await ann.lines(4), [
-    `${ann.name} 改名为 小明`,
-    "小明\uff08私聊\uff09: 你好",
-    "\uff08私聊\uff09→ 小明: 你好",
+    `${ann.name} 改名为 ${name}`,
+    `${name}\uff08私聊\uff09: 你好`,
+    `\uff08私聊\uff09→ ${name}: 你好`,
     "-- 未知命令 /foo。输入 /help 查看命令",
   ]);
 });

@@ -1,6 +1,6 @@
 /**
- * Holds the stand-ins in `std/` to what the real packages document. It is to pass
- * on these just as well: `std/README.md` says how to have them.
+ * Checks that the stand-ins in `std/` behave like the real packages. The tests also
+ * pass with those: see `std/README.md`.
  */
 
 import {
@@ -18,7 +18,7 @@ const OPTIONS = {
   string: ["port", "lang"],
   alias: { help: "h", version: "V", port: "p" },
 } as const;
-/** What there is of the booleans where none of them is given. */
+/** The booleans of a command line without options. */
 const UNSET = { help: false, h: false, version: false, V: false };
 
 Deno.test("parseArgs sets booleans that are not given to false", () => {
@@ -36,7 +36,7 @@ Deno.test("parseArgs sets an option by each of its names", () => {
   }
 });
 
-Deno.test("parseArgs takes a boolean's value behind =, or true and false", () => {
+Deno.test("parseArgs accepts true and false as the value of a boolean", () => {
   for (
     const [args, help] of [
       [["--help=false"], false],
@@ -55,11 +55,11 @@ Deno.test("parseArgs takes a boolean's value behind =, or true and false", () =>
   }
 });
 
-Deno.test("parseArgs takes no other argument for a boolean's value", () => {
+Deno.test("parseArgs accepts no other argument as the value of a boolean", () => {
   assertEquals(parseArgs(["--help", "me"], OPTIONS)._, ["me"]);
 });
 
-Deno.test("parseArgs takes a string's value in each way of writing it", () => {
+Deno.test("parseArgs accepts the value of a string in each form", () => {
   for (
     const args of [
       ["--port", "80"],
@@ -79,17 +79,17 @@ Deno.test("parseArgs takes a string's value in each way of writing it", () => {
   }
 });
 
-Deno.test("parseArgs keeps a string's = signs, spaces and line ends", () => {
+Deno.test("parseArgs keeps = signs, spaces and line ends in a value", () => {
   assertEquals(parseArgs(["--lang=a=b c\nd"], OPTIONS).lang, "a=b c\nd");
 });
 
-Deno.test("parseArgs gives a string without a value the empty one", () => {
+Deno.test("parseArgs returns an empty string for a missing value", () => {
   for (const args of [["--port"], ["--port="], ["-p"], ["--port", "--help"]]) {
     assertEquals(parseArgs(args, OPTIONS).port, "");
   }
 });
 
-Deno.test("parseArgs takes a negative number for a value only behind =", () => {
+Deno.test("parseArgs accepts a negative number only after =", () => {
   assertEquals(parseArgs(["--port=-1"], OPTIONS).port, "-1");
   assertEquals(parseArgs(["--port", "-1"], OPTIONS).port, "");
 });
@@ -98,13 +98,13 @@ Deno.test("parseArgs keeps the last of several values", () => {
   assertEquals(parseArgs(["--port=1", "-p", "2"], OPTIONS).port, "2");
 });
 
-Deno.test("parseArgs collects the values of an option that may be repeated", () => {
+Deno.test("parseArgs collects the values of a repeated option", () => {
   const options = { ...OPTIONS, collect: ["port", "lang"] };
   const { port, p, lang } = parseArgs(["--port=1", "-p", "2"], options);
   assertEquals([port, p, lang], [["1", "2"], ["1", "2"], []]);
 });
 
-Deno.test("parseArgs reads letters one by one, the last with its value", () => {
+Deno.test("parseArgs splits joined letters, and the last one can have a value", () => {
   assertEquals(parseArgs(["-hVp", "80"], OPTIONS), {
     help: true,
     h: true,
@@ -116,16 +116,16 @@ Deno.test("parseArgs reads letters one by one, the last with its value", () => {
   });
 });
 
-Deno.test("parseArgs takes letters behind a string's letter for options", () => {
-  const unknown: unknown[] = [];
+Deno.test("parseArgs reads letters after that of a string as options", () => {
+  const calls: unknown[] = [];
   parseArgs(["-pab"], {
     ...OPTIONS,
-    unknown: (...args) => void unknown.push(args),
+    unknown: (...args) => void calls.push(args),
   });
-  assertEquals(unknown, [["-pab", "a", true], ["-pab", "b", true]]);
+  assertEquals(calls, [["-pab", "a", true], ["-pab", "b", true]]);
 });
 
-Deno.test("parseArgs has a default for what is not given, by each name", () => {
+Deno.test("parseArgs sets defaults by each name of an option", () => {
   const options = { ...OPTIONS, default: { port: "8000", lang: "en" } };
   assertEquals(parseArgs(["--lang", "zh"], options), {
     ...UNSET,
@@ -136,7 +136,7 @@ Deno.test("parseArgs has a default for what is not given, by each name", () => {
   });
 });
 
-Deno.test("parseArgs has in _ what has no name, numbers as such", () => {
+Deno.test("parseArgs returns other arguments in _, and converts numbers", () => {
   assertEquals(parseArgs(["a", "-h", "80", "0x10", "", "-"], OPTIONS)._, [
     "a",
     80,
@@ -146,20 +146,20 @@ Deno.test("parseArgs has in _ what has no name, numbers as such", () => {
   ]);
 });
 
-Deno.test("parseArgs takes nothing for an option after --", () => {
+Deno.test("parseArgs finds no options after --", () => {
   assertEquals(parseArgs(["a", "--", "-h", "80", "--"], OPTIONS), {
     ...UNSET,
     _: ["a", "-h", "80", "--"],
   });
 });
 
-Deno.test("parseArgs asks about all that it does not know", () => {
-  const asked: unknown[] = [];
+Deno.test("parseArgs calls unknown for each unknown option", () => {
+  const calls: unknown[] = [];
   parseArgs(["--foo", "--bar=1", "-x", "a", "--no-help", "b", "--", "c"], {
     ...OPTIONS,
-    unknown: (...args) => void asked.push(args),
+    unknown: (...args) => void calls.push(args),
   });
-  assertEquals(asked, [
+  assertEquals(calls, [
     ["--foo", "foo", true],
     ["--bar=1", "bar", "1"],
     ["-x", "x", "a"],
@@ -167,16 +167,16 @@ Deno.test("parseArgs asks about all that it does not know", () => {
   ]);
 });
 
-Deno.test("parseArgs asks about an argument without a name only by itself", () => {
-  const asked: unknown[] = [];
+Deno.test("parseArgs calls unknown with one argument for an operand", () => {
+  const calls: unknown[] = [];
   parseArgs(["-h", "a"], {
     ...OPTIONS,
-    unknown: (...args) => void asked.push(args),
+    unknown: (...args) => void calls.push(args),
   });
-  assertEquals(asked, [["a"]]);
+  assertEquals(calls, [["a"]]);
 });
 
-Deno.test("parseArgs leaves out the unknown where the answer is false", () => {
+Deno.test("parseArgs omits an argument for which unknown returns false", () => {
   const args = ["--foo", "-x", "a", "--", "b"];
   assertEquals(parseArgs(args, { ...OPTIONS, unknown: () => false }), {
     ...UNSET,
@@ -184,7 +184,7 @@ Deno.test("parseArgs leaves out the unknown where the answer is false", () => {
   });
 });
 
-Deno.test("parseArgs lets the error of the one it asks through", async () => {
+Deno.test("parseArgs passes on an error of unknown", async () => {
   await assertRejects(
     async () => {
       await undefined;
@@ -199,7 +199,7 @@ Deno.test("parseArgs lets the error of the one it asks through", async () => {
   );
 });
 
-/** Asserts that a check fails, and how it says so. */
+/** Asserts that a check fails with a message. */
 async function assertFails(check: () => void, message = ""): Promise<void> {
   await assertRejects(
     () => Promise.resolve().then(check),
@@ -208,7 +208,7 @@ async function assertFails(check: () => void, message = ""): Promise<void> {
   );
 }
 
-Deno.test("assert passes what is truthy, and fails with the message", async () => {
+Deno.test("assert accepts truthy values, and fails with the message", async () => {
   assert(true);
   assert("a");
   for (const value of [false, 0, "", null, undefined, NaN]) {
@@ -216,7 +216,7 @@ Deno.test("assert passes what is truthy, and fails with the message", async () =
   }
 });
 
-Deno.test("assertEquals passes what is equal all the way down", () => {
+Deno.test("assertEquals accepts values that are deeply equal", () => {
   assertEquals(NaN, NaN);
   assertEquals({ a: [1, { b: 2 }] }, { a: [1, { b: 2 }] });
   assertEquals(new Set([1]), new Set([1]));
@@ -224,7 +224,7 @@ Deno.test("assertEquals passes what is equal all the way down", () => {
   assertEquals(Uint8Array.of(1, 2), Uint8Array.of(1, 2));
 });
 
-Deno.test("assertEquals fails for what differs anywhere", async () => {
+Deno.test("assertEquals fails for values that differ", async () => {
   for (
     const [actual, expected] of [
       [1, 2],
@@ -243,7 +243,7 @@ Deno.test("assertEquals fails for what differs anywhere", async () => {
   }
 });
 
-Deno.test("assertMatch passes what matches, and fails for what does not", async () => {
+Deno.test("assertMatch accepts a match, and fails without one", async () => {
   assertMatch("port 80", /\d+$/);
   await assertFails(() => assertMatch("port", /\d+$/));
   await assertFails(() => assertMatch("port", /\d+$/, "why"), "why");
@@ -257,11 +257,11 @@ Deno.test("assertRejects returns the error", async () => {
   );
 });
 
-Deno.test("assertRejects takes an error of a derived class", async () => {
+Deno.test("assertRejects accepts an error of a derived class", async () => {
   await assertRejects(() => Promise.reject(new TypeError()), Error);
 });
 
-Deno.test("assertRejects fails where nothing is, or another error", async () => {
+Deno.test("assertRejects fails without an error and for another error", async () => {
   for (
     const fn of [
       () => Promise.resolve(),
@@ -274,7 +274,7 @@ Deno.test("assertRejects fails where nothing is, or another error", async () => 
   }
 });
 
-/** What comes out of the stream for these chunks. */
+/** Returns the lines of a stream of chunks. */
 function lines(...chunks: string[]): Promise<string[]> {
   return Array.fromAsync(
     ReadableStream.from(chunks).pipeThrough(new TextLineStream()),
@@ -285,7 +285,7 @@ Deno.test("TextLineStream splits at \\n and \\r\\n", async () => {
   assertEquals(await lines("one\ntwo\r\nthree\n"), ["one", "two", "three"]);
 });
 
-Deno.test("TextLineStream joins what chunks tore apart", async () => {
+Deno.test("TextLineStream joins lines that span chunks", async () => {
   assertEquals(await lines("o", "", "ne\r", "\ntw", "o\n"), ["one", "two"]);
 });
 
@@ -293,20 +293,20 @@ Deno.test("TextLineStream keeps empty lines", async () => {
   assertEquals(await lines("\n\r\na\n\n"), ["", "", "a", ""]);
 });
 
-Deno.test("TextLineStream keeps a \\r that ends no line", async () => {
+Deno.test("TextLineStream keeps a \\r that is not at the end of a line", async () => {
   assertEquals(await lines("a\rb\n", "c\r"), ["a\rb", "c\r"]);
 });
 
-Deno.test("TextLineStream passes a last line without an end", async () => {
+Deno.test("TextLineStream yields a last line without an end", async () => {
   assertEquals(await lines("one\ntwo"), ["one", "two"]);
 });
 
-Deno.test("TextLineStream makes no line of nothing", async () => {
+Deno.test("TextLineStream yields no line for empty input", async () => {
   assertEquals(await lines(), []);
   assertEquals(await lines("", "one\n", ""), ["one"]);
 });
 
-Deno.test("TextLineStream passes a line as soon as it is whole", async () => {
+Deno.test("TextLineStream yields a line as soon as it is complete", async () => {
   const stream = new TextLineStream();
   const writer = stream.writable.getWriter();
   const reader = stream.readable.getReader();

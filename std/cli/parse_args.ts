@@ -1,22 +1,22 @@
 /** A stand-in for `@std/cli/parse-args`: see ../README.md. */
 
-/** What this project uses of the real `parseArgs`' options. */
+/** The options of `parseArgs` that this project uses. */
 export interface ParseOptions {
-  /** Options that are true where they are given, and else false. */
+  /** Options without a value: true if given, otherwise false. */
   boolean?: readonly string[];
   /** Options that take a string. */
   string?: readonly string[];
-  /** Options that may be given more than once: an array of all their values. */
+  /** Options that can be repeated. Their value is an array. */
   collect?: readonly string[];
   /** Other names of options. */
   alias?: Readonly<Record<string, string>>;
   /** The values of options that are not given. */
   default?: Readonly<Record<string, unknown>>;
-  /** Is asked about all that is not named above; what it returns `false` for is left out. */
+  /** Called for each argument that is not named above. If it returns `false`, the argument is omitted. */
   unknown?: (arg: string, key?: string, value?: unknown) => unknown;
 }
 
-/** The options by name, and in `_` what has none. */
+/** The options by name, and the other arguments in `_`. */
 // deno-lint-ignore no-explicit-any
 export type Args = { _: (string | number)[]; [name: string]: any };
 
@@ -56,7 +56,7 @@ export function parseArgs(
   const queue = separator < 0 ? [...args] : args.slice(0, separator);
 
   const noValue = (name: string) => isIn(string, name) ? "" : true;
-  /** Takes the next argument, where it can be the option's value. */
+  /** Takes the next argument if it can be the value of the option. */
   const nextValue = (name: string, option: RegExp): string | boolean => {
     const next = queue[0] ?? "";
     const takesAny = !isIn(boolean, name);
@@ -99,7 +99,7 @@ export function parseArgs(
   return result;
 }
 
-/** The value behind an option's letter, in `-p80`, `-p=80` or `-p/80`. */
+/** Returns the value after the letter of an option: `-p80`, `-p=80` or `-p/80`. */
 function attachedValue(letter: string, tail: string): string | undefined {
   if (tail === "=") return "";
   if (tail === "-") return tail;
@@ -110,7 +110,7 @@ function attachedValue(letter: string, tail: string): string | undefined {
   if (/^\W./s.test(tail)) return tail;
 }
 
-/** A number, where the text is one. */
+/** Converts text that is a number. */
 function toNumber<T>(value: T): T | number {
   return typeof value === "string" && value.trim() !== "" &&
       Number.isFinite(Number(value))

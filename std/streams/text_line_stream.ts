@@ -1,6 +1,6 @@
 /** A stand-in for `@std/streams/text-line-stream`: see ../README.md. */
 
-/** Makes a stream of strings one of lines, without their `\n` or `\r\n`. */
+/** Splits a stream of strings into lines, without their `\n` or `\r\n`. */
 export class TextLineStream extends TransformStream<string, string> {
   constructor() {
     let rest = "";
