@@ -41,7 +41,7 @@ Deno.test("parseOptions returns the default of an option that is not given", () 
   );
 });
 
-Deno.test("parseOptions takes values in each form", () => {
+Deno.test("parseOptions accepts each form of a value", () => {
   const { values } = parse("-p", "1", "-p2", "--port=3", "--port", "4");
   assertEquals(values.port, [1, 2, 3, 4]);
   assertEquals(parse("--motd=--x").values.motd, "--x");
@@ -137,7 +137,7 @@ Deno.test("explain names the reason in one line", () => {
   assertEquals(explain("text", "en"), "text");
 });
 
-Deno.test("quote leaves plain words and quotes all else in one line", () => {
+Deno.test("quote keeps plain words and quotes other values in one line", () => {
   assertEquals(quote("-1"), "-1");
   assertEquals(quote("[::1]:80"), "[::1]:80");
   assertEquals(quote(""), '""');

@@ -6,17 +6,17 @@ import { Command, type CommandOptions, startServer } from "./commands.ts";
 
 const encoder = new TextEncoder();
 
-/** 20 MB of lines, no two of them the same. */
+/** 20 MB of different lines. */
 const LINES = encoder.encode(
   Array.from({ length: 1_250_000 }, (_, i) => `line ${1e9 + i}\n`).join(""),
 );
-/** 20 MB of all there is: NUL, line ends, and much that is no UTF-8. */
+/** 20 MB of binary data, with NUL, line ends and invalid UTF-8. */
 const BINARY = new Uint8Array(
   Uint32Array.from({ length: 5_000_000 }, (_, i) => Math.imul(i, 0x9e3779b1))
     .buffer,
 );
 
-/** Asserts that bytes are the same, without a look at 20 million by themselves. */
+/** Asserts that bytes are equal. Compares hashes, since assertEquals is slow for 20 MB. */
 async function assertBytes(actual: Uint8Array, expected: Uint8Array) {
   const digest = async (bytes: Uint8Array) => ({
     length: bytes.length,
@@ -27,7 +27,7 @@ async function assertBytes(actual: Uint8Array, expected: Uint8Array) {
   assertEquals(await digest(actual), await digest(expected));
 }
 
-/** A netcat, and the other end of its connection. */
+/** A process of netcat.ts, and the other end of its connection. */
 class Pair implements AsyncDisposable {
   private constructor(
     readonly netcat: Command,
@@ -41,14 +41,14 @@ class Pair implements AsyncDisposable {
     return new Pair(netcat, await listener.accept());
   }
 
-  /** Sends all of it to the netcat. */
+  /** Sends bytes to netcat.ts. */
   async send(bytes: Uint8Array): Promise<void> {
     while (bytes.length > 0) {
       bytes = bytes.subarray(await this.peer.write(bytes));
     }
   }
 
-  /** All that the netcat sends, up to its end. Leaves the other direction open. */
+  /** Receives the output of netcat.ts to its end. The other direction stays open. */
   async receive(): Promise<Uint8Array> {
     const chunks: Uint8Array<ArrayBuffer>[] = [];
     const buffer = new Uint8Array(65_536);
@@ -67,28 +67,28 @@ class Pair implements AsyncDisposable {
     try {
       this.peer.close();
     } catch {
-      // The test has done it.
+      // The test has closed it.
     }
   }
 }
 
-/** Has the netcat print only one line, on stderr, that begins so; and end so. */
+/** Asserts that netcat.ts only prints a line on stderr, and exits with a code. */
 async function assertFails(
   args: string[],
   code: number,
-  begins: string,
+  start: string,
   options?: CommandOptions,
 ): Promise<void> {
   await using netcat = new Command("netcat.ts", args, options);
   assertEquals(await netcat.line(), undefined);
   const stderr = await netcat.stderr();
   assertMatch(stderr, /^[^\n]+\n$/);
-  assert(stderr.startsWith(begins), stderr);
+  assert(stderr.startsWith(start), stderr);
   assertEquals(await netcat.code(), code);
 }
 
 for (const [what, bytes] of [["lines", LINES], ["binary", BINARY]] as const) {
-  Deno.test(`netcat.ts sends 20 MB from stdin as they are: ${what}`, async () => {
+  Deno.test(`netcat.ts sends 20 MB from stdin unchanged: ${what}`, async () => {
     await using pair = await Pair.open();
     const { netcat } = pair;
     const sent = netcat.write(bytes).then(() => netcat.closeStdin());
@@ -96,7 +96,7 @@ for (const [what, bytes] of [["lines", LINES], ["binary", BINARY]] as const) {
     await sent;
   });
 
-  Deno.test(`netcat.ts prints 20 MB from the server as they are: ${what}`, async () => {
+  Deno.test(`netcat.ts prints 20 MB from the server unchanged: ${what}`, async () => {
     await using pair = await Pair.open();
     const sent = pair.send(bytes).then(() => pair.hangUp());
     await assertBytes(await pair.netcat.stdout(), bytes);
@@ -106,7 +106,7 @@ for (const [what, bytes] of [["lines", LINES], ["binary", BINARY]] as const) {
   });
 }
 
-Deno.test("netcat.ts copies both ways at the same time", async () => {
+Deno.test("netcat.ts copies in both directions at the same time", async () => {
   await using pair = await Pair.open();
   const { netcat } = pair;
   const sent = netcat.write(LINES).then(() => netcat.closeStdin());
@@ -130,7 +130,7 @@ Deno.test("netcat.ts sends input at once", async () => {
   }
 });
 
-Deno.test("netcat.ts sends --name as its first line, and the rest as it is", async () => {
+Deno.test("netcat.ts sends --name as its first line, and then its input unchanged", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   await using netcat = new Command(
@@ -147,7 +147,7 @@ Deno.test("netcat.ts sends --name as its first line, and the rest as it is", asy
   );
 });
 
-Deno.test("netcat.ts prints names without colours, escapes as they are, and no hint", async () => {
+Deno.test("netcat.ts prints escape sequences unchanged, and no colours and hints", async () => {
   await using pair = await Pair.open();
   const text = "Welcome 127.0.0.1:1\nbob: \x1b[31mhi\r\n";
   await pair.send(encoder.encode(text));
@@ -187,7 +187,7 @@ Deno.test("netcat.ts ends when the server closes, while stdin is still open", as
   assertEquals(await pair.netcat.code(), 0);
 });
 
-Deno.test("netcat.ts ends quietly when stdout is closed", async () => {
+Deno.test("netcat.ts ends without a message when stdout is closed", async () => {
   await using pair = await Pair.open();
   await pair.send(encoder.encode("one\n"));
   assertEquals(await pair.netcat.line(), "one");
@@ -201,12 +201,12 @@ Deno.test("netcat.ts ends with 1 if the connection is refused", async () => {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   listener.close();
-  const why = `127.0.0.1:${port}: connection refused\n`;
-  await assertFails(["127.0.0.1", `${port}`], 1, `Cannot connect to ${why}`);
+  const message = `Cannot connect to 127.0.0.1:${port}: connection refused\n`;
+  await assertFails(["127.0.0.1", `${port}`], 1, message);
 });
 
 Deno.test("netcat.ts ends with 1 if the connection is reset", async () => {
-  // Node's, since Deno's own always take leave before.
+  // A socket of Node, since those of Deno cannot reset a connection.
   const listener = createServer().listen(0, "127.0.0.1");
   const accepted = once(listener, "connection");
   await once(listener, "listening");
@@ -225,9 +225,9 @@ Deno.test("netcat.ts ends with 1 if the connection is reset", async () => {
   assertEquals(await netcat.code(), 1);
 });
 
-Deno.test("netcat.ts ends without a trace if it is reset while it sends", async () => {
+Deno.test("netcat.ts ends without a stack trace if it is reset while it sends", async () => {
   await using pair = await Pair.open();
-  // The netcat will not take all of it.
+  // netcat.ts does not read all of its input.
   const sent = pair.netcat.write(LINES).catch(() => {});
   await pair.peer.read(new Uint8Array(1));
   pair.hangUp();
@@ -240,7 +240,7 @@ Deno.test("netcat.ts ends without a trace if it is reset while it sends", async 
   await sent;
 });
 
-/** What a netcat says that a shell starts with such redirections. */
+/** Runs netcat.ts in a shell with redirections. */
 async function redirected(redirections: string) {
   await using server = await startServer();
   const { code, stderr } = await new Deno.Command("sh", {
@@ -256,7 +256,7 @@ async function redirected(redirections: string) {
 }
 
 Deno.test({
-  name: "netcat.ts says if it is its input or output that fails",
+  name: "netcat.ts reports a failure of stdin and of stdout",
   ignore: Deno.build.os !== "linux",
   async fn() {
     const input = await redirected("</");
@@ -271,7 +271,7 @@ Deno.test({
   },
 });
 
-Deno.test("netcat.ts ends with 1 if it is not allowed the network", async () => {
+Deno.test("netcat.ts ends with 1 without the permission for the network", async () => {
   await assertFails(
     ["127.0.0.1", "1"],
     1,
@@ -289,7 +289,7 @@ Deno.test("netcat.ts ends with 1 for a --ca file without a certificate", async (
   );
 });
 
-Deno.test("netcat.ts ends with 1 if there can be no such host", async () => {
+Deno.test("netcat.ts ends with 1 for a host name that is too long", async () => {
   const host = "x".repeat(300); // too long for a name
   await assertFails([host, "1"], 1, `Cannot connect to ${host}:1: `);
 });
@@ -301,10 +301,10 @@ Deno.test("netcat.ts connects to an IPv6 address", async () => {
 });
 
 for (
-  const [what, args, begins] of [
+  const [what, args, start] of [
     ["an unknown option", ["--foo"], "Unknown argument --foo"],
     ["an unknown letter", ["-x"], "Unknown argument -x"],
-    ["an option with the name of no option", ["--_"], "Unknown argument"],
+    ["an option with the name _", ["--_"], "Unknown argument"],
     ["an extra argument", ["::1", "1", "2"], "Unknown argument 2"],
     ["an extra argument after --", ["--", "::1", "1", "2"], "Unknown argument"],
     ["an empty host", ["", "1"], "Invalid host"],
@@ -338,7 +338,7 @@ for (
   ] as const
 ) {
   Deno.test(`netcat.ts ends with 2 for ${what}`, async () => {
-    await assertFails([...args], 2, begins);
+    await assertFails([...args], 2, start);
   });
 }
 
@@ -384,7 +384,7 @@ Deno.test("netcat.ts ends with 1 and the reason if the server refuses it", async
   assertEquals(await pair.netcat.code(), 1);
 });
 
-Deno.test("netcat.ts takes a refusal in a later line for text", async () => {
+Deno.test("netcat.ts handles a refusal after the first line as text", async () => {
   await using pair = await Pair.open();
   await pair.send(encoder.encode("hi\nCannot enter: the room is full\n"));
   pair.hangUp();
@@ -414,7 +414,7 @@ Deno.test("netcat.ts needs no permission for --help", async () => {
   }
 });
 
-Deno.test("netcat.ts says its version", async () => {
+Deno.test("netcat.ts prints its version", async () => {
   for (const option of ["--version", "-V"]) {
     await using netcat = new Command("netcat.ts", [option]);
     assertEquals(await netcat.line(), `linechat-netcat ${config.version}`);
@@ -423,7 +423,7 @@ Deno.test("netcat.ts says its version", async () => {
   }
 });
 
-/** A netcat in the server's room, and its name there. */
+/** Starts netcat.ts as a client of a server, and reads its name. */
 async function join({ hostname, port }: Deno.NetAddr) {
   const netcat = new Command("netcat.ts", [hostname, `${port}`]);
   const name = (await netcat.line())?.replace("Welcome ", "");
@@ -431,7 +431,7 @@ async function join({ hostname, port }: Deno.NetAddr) {
   return Object.assign(netcat, { name });
 }
 
-Deno.test("two netcats chat through the server", async () => {
+Deno.test("two clients chat through the server", async () => {
   await using server = await startServer();
   await using ann = await join(server.addr);
   await using bob = await join(server.addr);
@@ -449,7 +449,7 @@ Deno.test("two netcats chat through the server", async () => {
   assertEquals(await ann.line(), `${bob.name} is offline`);
 });
 
-Deno.test("netcat.ts gets all that it sends back from the server", async () => {
+Deno.test("netcat.ts receives all that it sends from the server", async () => {
   await using server = await startServer();
   await using ann = await join(server.addr);
   const sent = ann.write(LINES).then(() => ann.closeStdin());

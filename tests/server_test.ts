@@ -5,7 +5,7 @@ import { OPTIONS } from "../server/options.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
 
 const MB = 1_000_000;
-/** More than the buffers of the system for a connection, and less than the backlog. */
+/** More than the system buffers for a connection, and less than the backlog. */
 const LOTS = 12 * MB;
 
 const CLOSING = "The server is shutting down";
@@ -36,7 +36,7 @@ async function assertRefuses(
   assertEquals(await server.code(), code);
 }
 
-/** Sends lines with so many bytes in all, and receives them. */
+/** Sends lines of a total size, and receives them. */
 async function talk(client: TestClient, bytes: number): Promise<void> {
   const text = "x".repeat(999);
   const lines = `${text}\n`.repeat(100);
@@ -48,9 +48,9 @@ async function talk(client: TestClient, bytes: number): Promise<void> {
   }
 }
 
-/** Has the server log one line, on a client that does not read. */
+/** Makes the server log a client that does not read. Returns that line. */
 async function causeLog(addr: Deno.NetAddr): Promise<string> {
-  await using ann = await TestClient.join(addr); // Reads nothing more.
+  await using ann = await TestClient.join(addr); // Does not read.
   await using bob = await TestClient.join(addr);
   const line = `${"x".repeat(999)}\n`;
   do await bob.send(line); while (
@@ -173,7 +173,7 @@ for (
     name: `the room is in ${
       expected === CHINESE ? "Chinese" : "English"
     } by default where LANG is "${lang}"`,
-    // Other systems have the language elsewhere.
+    // Other systems do not use LANG.
     ignore: Deno.build.os !== "linux",
     async fn() {
       await using server = await startServer([], { lang });
@@ -206,12 +206,12 @@ Deno.test({
     await using server = await startServer();
     await using ann = await TestClient.join(server.addr);
     await using bob = await TestClient.join(server.addr);
-    await talk(bob, LOTS); // Ann reads it after the signal.
+    await talk(bob, LOTS); // Ann reads this after the signal.
     server.kill("SIGTERM");
     assertEquals(await bob.rest(), [CLOSING]);
-    const heard = await ann.rest();
-    assertEquals(heard.length, 1 + LOTS / 1000 + 1);
-    assertEquals(heard.at(-1), CLOSING);
+    const lines = await ann.rest();
+    assertEquals(lines.length, 1 + LOTS / 1000 + 1);
+    assertEquals(lines.at(-1), CLOSING);
     assertEquals(await server.code(), 0);
   },
 });
@@ -268,7 +268,7 @@ Deno.test("the server refuses an address that is in use", async () => {
 
 Deno.test("the server refuses an address that this machine does not have", async () => {
   const reason = "this machine does not have that address, see --hostname";
-  // Addresses for documentation.
+  // These addresses are reserved for documentation.
   for (const host of ["192.0.2.1", "2001:db8::1"]) {
     await assertRefuses(
       ["--hostname", host, "--port", "0"],
@@ -291,7 +291,7 @@ Deno.test("the server refuses a host name that does not exist", async () => {
   }
 });
 
-Deno.test("the server names the permission for the network", async () => {
+Deno.test("the server names the permission that a port needs", async () => {
   await assertRefuses(
     ["--port=0", "--lang=en"],
     1,
@@ -472,7 +472,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the server goes on when its stdout is closed",
+  name: "the server continues when its stdout is closed",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer();
@@ -487,7 +487,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "the server goes on when its stderr is closed",
+  name: "the server continues when its stderr is closed",
   ignore: !UNIX,
   async fn() {
     await using server = await startServer(["--max-backlog", "1048576"], {

@@ -26,7 +26,7 @@ async function accept(listener: TlsListener): Promise<TlsConnection> {
   return value as TlsConnection;
 }
 
-/** Connects a client, and does the handshake on both sides. */
+/** Connects a client and completes the handshake on both sides. */
 async function connectPair(listener: TlsListener, certificate: Certificate) {
   const [client, connection] = await Promise.all([
     connectTls(listener.addr, certificate),
@@ -36,7 +36,7 @@ async function connectPair(listener: TlsListener, certificate: Certificate) {
   return { client, connection };
 }
 
-/** Reads up to the end of a connection, and returns the number of bytes. */
+/** Reads to the end of a connection. Returns the number of bytes. */
 async function readAll(
   conn: { read(buffer: Uint8Array): Promise<number | null> },
 ): Promise<number> {
@@ -46,8 +46,8 @@ async function readAll(
   return length;
 }
 
-/** Waits until a number does not grow for a while. */
-async function stalls(count: () => number): Promise<void> {
+/** Waits until a number has not grown for 0.2 seconds. */
+async function stall(count: () => number): Promise<void> {
   for (let before = -1; before < count();) {
     before = count();
     await delay(200);
@@ -141,7 +141,7 @@ Deno.test("plain text to a TLS port gets an alert, a line in the log and no anno
   assertEquals([...buffer.subarray(0, 3)], [0x15, 3, 3]);
   assertEquals(await plain.read(buffer), null);
   await ann.send("hi\n");
-  assertEquals(await ann.line(), `${ann.name}: hi`); // Nothing before it.
+  assertEquals(await ann.line(), `${ann.name}: hi`); // No line comes before it.
   server.kill("SIGKILL");
   assertEquals(
     await server.stderr(),
@@ -170,7 +170,8 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a silent handshake delays neither others nor the end of the server",
+  name:
+    "a silent handshake delays neither other clients nor the end of the server",
   ignore: !UNIX,
   async fn() {
     await using certificate = await Certificate.make();
@@ -188,7 +189,7 @@ Deno.test({
   },
 });
 
-Deno.test("silent handshakes count as clients until they go", async () => {
+Deno.test("silent handshakes count as clients until they end", async () => {
   await using certificate = await Certificate.make();
   await using server = await startTlsServer(certificate, ["--max-clients=3"]);
   const silent = await Promise.all(
@@ -273,15 +274,15 @@ Deno.test("closing a connection releases a client that does not read", async () 
     while (true) written += await connection.write(chunk);
   })();
   const failed = assertRejects(() => writing, Error);
-  await stalls(() => written);
+  await stall(() => written);
   connection.close();
   await failed;
-  await readAll(client).catch(() => {}); // It ends without a close_notify.
+  await readAll(client).catch(() => {}); // The end has no close_notify.
   client.close();
   listener.close();
 });
 
-Deno.test("a client that sends more than is read waits, and no byte is lost", async () => {
+Deno.test("a client that sends more than the server reads waits, and no byte is lost", async () => {
   await using certificate = await Certificate.make();
   const listener = await listen(certificate);
   const { client, connection } = await connectPair(listener, certificate);
@@ -292,7 +293,7 @@ Deno.test("a client that sends more than is read waits, and no byte is lost", as
     while (sent < total) sent += await client.write(chunk);
     await client.closeWrite();
   })();
-  await stalls(() => sent);
+  await stall(() => sent);
   assert(sent < total / 2, `${sent} bytes were taken`);
   assertEquals(await readAll(connection), total);
   await sending;
@@ -319,7 +320,7 @@ Deno.test("a connection closes after a record that cannot be decrypted", async (
   await outer.write(new Uint8Array([0x17, 3, 3, 0, 32, ...Array(32).fill(7)]));
   await assertRejects(() => connection.read(new Uint8Array(1)), Error);
   connection.close();
-  await assertRejects(() => readAll(client), Error); // The alert of the server.
+  await assertRejects(() => readAll(client), Error); // The server sends an alert.
   client.close();
   await piped;
   for (const resource of [proxy, listener]) resource.close();
@@ -344,7 +345,7 @@ Deno.test("a chat serves a client of Deno.listenTls after its handshake", async 
   const welcome = (await ann.read()).value;
   assertEquals(namesOf(chat).map((name) => `Welcome ${name}`), [welcome]);
   const closed = chat.close();
-  await silent[Symbol.asyncDispose](); // Deno would keep its socket.
+  await silent[Symbol.asyncDispose](); // Deno does not close its socket.
   await closed;
   await served;
   assertEquals(logged.length, 1);
@@ -462,7 +463,7 @@ for (
   });
 }
 
-/** Has the server refuse two files of a certificate, and returns the reason. */
+/** Starts a server with files that it refuses. Returns the reason. */
 async function refusal(
   { options, directory }: Certificate,
   ...args: string[]
@@ -551,8 +552,8 @@ Deno.test("the server names the permission that a certificate needs", async () =
   assertEquals(await server.code(), 1);
 });
 
-/** Runs netcat.ts against a TLS port, and returns the reason of its failure. */
-async function complaint(
+/** Connects netcat.ts to a TLS port. Returns the reason of its failure. */
+async function tlsFailure(
   certificate: Certificate,
   args: (port: string) => string[],
 ): Promise<string> {
@@ -586,11 +587,12 @@ Deno.test("netcat.ts talks TLS with a server that it trusts", async () => {
   assertEquals(line, `${name}: the end`);
   assertEquals(await netcat.code(), 0);
 });
+
 Deno.test("netcat.ts reports an expired certificate", async () => {
   await using certificate = await Certificate.make();
   await certificate.expire();
   assertEquals(
-    await complaint(certificate, (port) => ["--tls", "127.0.0.1", port]),
+    await tlsFailure(certificate, (port) => ["--tls", "127.0.0.1", port]),
     "its certificate has expired\n",
   );
 });
@@ -599,7 +601,7 @@ Deno.test("netcat.ts reports a certificate for another name", async () => {
   await using certificate = await Certificate.make();
   await certificate.renew("DNS:example.org");
   assertEquals(
-    await complaint(certificate, (port) => ["--tls", "127.0.0.1", port]),
+    await tlsFailure(certificate, (port) => ["--tls", "127.0.0.1", port]),
     "its certificate is for another name\n",
   );
 });
@@ -608,7 +610,7 @@ Deno.test("netcat.ts reports a certificate that it does not trust", async () => 
   await using certificate = await Certificate.make();
   await using other = await Certificate.make();
   assertEquals(
-    await complaint(
+    await tlsFailure(
       certificate,
       (port) => ["--tls", "--ca", other.cert, "127.0.0.1", port],
     ),
@@ -627,7 +629,7 @@ Deno.test("netcat.ts reports a server without TLS", async () => {
 });
 
 for (
-  const [what, args, says] of [
+  const [what, args, message] of [
     ["--ca without --tls", ["--ca=a"], "--ca needs --tls"],
     ["--unix with a port", ["--unix=a", "host", "1"], "--unix takes no host"],
     ["--unix with --tls", ["--unix=a", "--tls"], "--unix takes no host"],
@@ -638,7 +640,7 @@ for (
     await using netcat = new Command("netcat.ts", [...args]);
     const stderr = await netcat.stderr();
     assertMatch(stderr, /^[^\n]+\n$/);
-    assert(stderr.includes(says), stderr);
+    assert(stderr.includes(message), stderr);
     assertEquals(await netcat.code(), 2);
   });
 }

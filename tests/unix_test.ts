@@ -5,7 +5,7 @@ import { Command, startServer, UNIX } from "./commands.ts";
 
 const PERMISSIONS = { permissions: ["-N", "-R", "-W"] };
 
-/** A directory that is removed with its scope, and the path of a socket in it. */
+/** Creates a directory that is removed at the end of its scope, and a path in it. */
 async function temporaryDirectory() {
   const directory = await Deno.makeTempDir();
   return {
@@ -20,7 +20,7 @@ async function namesIn(directory: string): Promise<string[]> {
   return entries.map(({ name }) => name);
 }
 
-/** A server on a Unix socket alone. */
+/** Starts a server on Unix sockets only. */
 function listen(...paths: string[]): Command {
   const args = paths.flatMap((path) => ["--unix", path]);
   return new Command("server.ts", args, PERMISSIONS);
@@ -91,7 +91,7 @@ test("netcat.ts reports a socket that does not exist", async () => {
   assertEquals(await netcat.code(), 1);
 });
 
-test("a socket has mode 600, and is removed in the end", async () => {
+test("a socket has mode 600, and is removed when the server exits", async () => {
   await using temporary = await temporaryDirectory();
   const { directory, path } = temporary;
   await using server = listen(path);
