@@ -1,4 +1,4 @@
-/** Targets, the file of entered lines, and the check of a silent connection. */
+/** Tests targets, the history file, pastes and the check of a silent connection. */
 
 import { assert, assertEquals } from "@std/assert";
 import { UsageError } from "../cli.ts";
@@ -7,7 +7,7 @@ import { Paste, pasteAnswer } from "../netcat/paste.ts";
 import { nameOf, parseTarget } from "../netcat/target.ts";
 import { Watchdog } from "../netcat/watchdog.ts";
 
-/** Parses a target, and names it. TLS is marked. */
+/** Parses a target and returns its name, with a mark for TLS. */
 function target(args: string[], options = {}): string {
   const target = parseTarget(args, { tls: false, ...options }, "en");
   return nameOf(target) +
@@ -24,7 +24,7 @@ function refusal(args: string[], options = {}): string {
   }
 }
 
-Deno.test("a target has one of several forms", () => {
+Deno.test("a target can have several forms", () => {
   assertEquals(target([]), "localhost:8000");
   assertEquals(target(["chat.example"]), "chat.example:8000");
   assertEquals(target(["chat.example", "1"]), "chat.example:1");
@@ -41,7 +41,7 @@ Deno.test("a target has one of several forms", () => {
   assertEquals(target([], { unix: "/tmp/x" }), "/tmp/x");
 });
 
-Deno.test("a wrong target is refused with the right form", () => {
+Deno.test("the error for a wrong target names the right form", () => {
   for (
     const host of ["", "a b", "http://a", "a/b", "a@b:1", "[a]:1", "host:1:2"]
   ) {
@@ -67,7 +67,7 @@ Deno.test("a wrong target is refused with the right form", () => {
   assertEquals(refusal(["a", "1", "x"]), "Unknown argument x: see --help");
 });
 
-Deno.test("a history file is for its user only, and keeps no secrets", async () => {
+Deno.test("a history file is readable by its user only, and contains no secrets", async () => {
   const path = await Deno.makeTempFile();
   try {
     await Deno.chmod(path, 0o644);
@@ -105,7 +105,7 @@ Deno.test("a history file is for its user only, and keeps no secrets", async () 
   }
 });
 
-Deno.test("a history file is made for its user only", async () => {
+Deno.test("a new history file is readable by its user only", async () => {
   const directory = await Deno.makeTempDir();
   try {
     new HistoryFile(`${directory}/history`);
@@ -138,7 +138,7 @@ Deno.test("pasteAnswer finds a letter or Escape among other keys", () => {
   assertEquals(pasteAnswer("e"), { answer: "edit", rest: "" });
 });
 
-Deno.test("a silent connection is checked, and is lost without an answer", async () => {
+Deno.test("a silent connection is checked, and lost if there is no answer", async () => {
   const events: string[] = [];
   const lost = Promise.withResolvers<void>();
   using watchdog = new Watchdog(

@@ -1,4 +1,4 @@
-/** The room as the client knows it. */
+/** Tests the state of the room in the client. */
 
 import { assert, assertEquals } from "@std/assert";
 import { commonStart, complete } from "../netcat/complete.ts";
@@ -6,11 +6,11 @@ import { historyCount, memberCount, parseLine } from "../netcat/protocol.ts";
 import { mentions, Room } from "../netcat/room.ts";
 import { greeting } from "./room.ts";
 
-/** A room on a connection, and the lines that it sends by itself. */
+/** Creates a connected room, and collects the lines that it sends on its own. */
 function openRoom(name?: string, others: string[] = ["bob"]) {
   const sent: string[] = [];
   const room = new Room((line) => sent.push(line), name);
-  /** Gives lines to the room, and returns those that are shown. */
+  /** Passes lines to the room. Returns the lines that are shown. */
   const receive = (...lines: string[]) =>
     lines.flatMap((line) => room.receive(line).map(({ raw }) => raw));
   const connect = (...lines: string[]) => {
@@ -21,11 +21,11 @@ function openRoom(name?: string, others: string[] = ["bob"]) {
   return { room, sent, receive, connect };
 }
 
-/** The notice of a history with so many messages. */
+/** Returns the notice before a history. */
 const history = (count: number) =>
   `-- History: ${count} messages, last at 2026-11-24 12:03 UTC`;
 
-Deno.test("parseLine knows the lines of a room in both languages", () => {
+Deno.test("parseLine recognizes the lines of a room in both languages", () => {
   const parse = (line: string) => Object.values(parseLine(line));
   assertEquals(parse("127.0.0.1:1: hi: ho"), [
     "message",
@@ -47,7 +47,7 @@ Deno.test("parseLine knows the lines of a room in both languages", () => {
   assertEquals(parse("无法进入：聊天室已满"), ["refused", "聊天室已满"]);
 });
 
-Deno.test("parseLine takes no text of a member for another line", () => {
+Deno.test("parseLine does not mistake the text of a member for another line", () => {
   for (
     const text of [
       "is online",
@@ -70,7 +70,7 @@ Deno.test("parseLine takes no text of a member for another line", () => {
   }
 });
 
-Deno.test("the counts of a history and of a list of members are in the notice", () => {
+Deno.test("the notices before a history and a list of members contain the count", () => {
   assertEquals(
     historyCount("History: 12 messages, last at 2026-11-24 12:03 UTC"),
     12,
@@ -89,7 +89,7 @@ Deno.test("the counts of a history and of a list of members are in the notice", 
   assertEquals(memberCount("bob (3 min)"), undefined);
 });
 
-Deno.test("the members come from one hidden /who, and from the lines of the room", () => {
+Deno.test("the members are known from one hidden /who and from later lines", () => {
   const { room, sent, receive } = openRoom();
   assertEquals(sent, ["/who"]);
   assertEquals(
@@ -103,7 +103,7 @@ Deno.test("the members come from one hidden /who, and from the lines of the room
   assertEquals(sent, ["/who"]);
 });
 
-Deno.test("a member keeps its colour when the list of members comes", () => {
+Deno.test("a member keeps its colour when the list of members arrives", () => {
   const { room, receive } = openRoom();
   receive("127.0.0.1:1 is now known as ann");
   const colour = room.colours.get("ann");
@@ -111,20 +111,20 @@ Deno.test("a member keeps its colour when the list of members comes", () => {
   assertEquals(room.colours.get("ann"), colour);
 });
 
-Deno.test("a list of members that is too short hides no other notices", () => {
+Deno.test("a list of members that is too short does not hide other notices", () => {
   const { receive } = openRoom();
   receive("-- 99 here:", "-- bob (3 min)");
   assertEquals(receive("-- hello", "-- bob (3 min)").length, 2);
 });
 
-Deno.test("/who of the user is shown", () => {
+Deno.test("the reply to a /who of the user is shown", () => {
   const { room, receive } = openRoom();
   receive("-- 1 here:", "-- bob (3 min)");
   room.outbox.add("/who");
   assertEquals(receive("-- 1 here:", "-- bob (3 min)").length, 2);
 });
 
-Deno.test("/who is sent again when the list cannot be right", () => {
+Deno.test("/who is sent again if the list of members is wrong", () => {
   const { sent, receive } = openRoom();
   receive("-- 1 here:", "-- bob (3 min)");
   const { now } = Date;
@@ -132,7 +132,7 @@ Deno.test("/who is sent again when the list cannot be right", () => {
     Date.now = () => now() + 60_000;
     receive("dan is offline");
     assertEquals(sent, ["/who", "/who"]);
-    // There is one request at a time.
+    // Only one request is sent at a time.
     receive("eve is offline");
     assertEquals(sent, ["/who", "/who"]);
   } finally {
@@ -140,7 +140,7 @@ Deno.test("/who is sent again when the list cannot be right", () => {
   }
 });
 
-Deno.test("a server without commands gets none", () => {
+Deno.test("no commands are sent to a server without commands", () => {
   const sent: string[] = [];
   const room = new Room((line) => sent.push(line));
   room.connect();
@@ -166,14 +166,14 @@ Deno.test("a line is pending until the room repeats it", () => {
   assertEquals(room.outbox.lines, []);
 });
 
-Deno.test("an answer to a later line answers the earlier ones", () => {
+Deno.test("an answer to a line also answers the lines before it", () => {
   const { room, receive } = openRoom();
   for (const line of ["one", "two", "three"]) room.outbox.add(line);
   receive("127.0.0.1:1: two");
   assertEquals(room.outbox.lines, ["three"]);
 });
 
-Deno.test("a replayed history is marked, and answers no line", () => {
+Deno.test("a replayed history is marked, and does not answer a line", () => {
   const { room } = openRoom();
   room.connect();
   room.receive("Welcome 127.0.0.1:1");
@@ -190,12 +190,12 @@ Deno.test("after a reconnect, only new lines of the history are shown", () => {
   const { receive, connect } = openRoom();
   assertEquals(connect(history(2), "bob: a", "bob: b").length, 5);
   receive("bob: c");
-  // The server keeps 3 lines; the room went on meanwhile.
+  // The history has 3 lines, and the last one is new.
   assertEquals(connect(history(3), "bob: b", "bob: c", "cat: d").slice(2), [
     "cat: d",
   ]);
   assertEquals(connect(history(3), "bob: b", "bob: c", "cat: d").slice(2), []);
-  // Nothing in common: all of it is new.
+  // All lines are new.
   assertEquals(connect(history(2), "x: 1", "x: 2").slice(2), ["x: 1", "x: 2"]);
 });
 
@@ -212,7 +212,7 @@ Deno.test("repeated lines of a history are compared in their order", () => {
   );
 });
 
-Deno.test("the name that was chosen last is taken after a reconnect", () => {
+Deno.test("the last chosen name is taken again after a reconnect", () => {
   const { sent, receive, connect } = openRoom("ann");
   assertEquals(sent[0], "/nick ann");
   receive("127.0.0.1:1 is now known as ann", "ann is now known as eve");
@@ -221,7 +221,7 @@ Deno.test("the name that was chosen last is taken after a reconnect", () => {
   assertEquals(sent[0], "/nick eve");
 });
 
-Deno.test("a refused name is taken when its owner leaves", () => {
+Deno.test("a refused name is requested again when its owner leaves", () => {
   const { sent, receive } = openRoom("Bob");
   receive("-- The name Bob is too similar to bob");
   receive("-- 1 here:", "-- bob (3 min)");
@@ -232,7 +232,7 @@ Deno.test("a refused name is taken when its owner leaves", () => {
   assert(sent.includes("/nick Bob"));
 });
 
-Deno.test("lines of ignored members are hidden, also under another name", () => {
+Deno.test("the lines of an ignored member are hidden, also after a rename", () => {
   const { room, receive } = openRoom();
   room.ignored.add("bob");
   assertEquals(receive("bob: a", "* bob waves", "bob (private): b"), []);
@@ -241,7 +241,7 @@ Deno.test("lines of ignored members are hidden, also under another name", () => 
   assertEquals(receive("dan: a"), ["dan: a"]);
 });
 
-Deno.test("a refused entry and a removal have their reason", () => {
+Deno.test("the reason of a refusal or a removal is kept", () => {
   const { room, receive } = openRoom();
   room.connect();
   receive("Cannot enter: the room is full");
@@ -249,13 +249,13 @@ Deno.test("a refused entry and a removal have their reason", () => {
   const { room: other, receive: receiveOther } = openRoom();
   receiveOther("-- You were removed: spam");
   assertEquals(other.refusal, "You were removed: spam");
-  // A member cannot say so.
+  // A message of a member has no effect.
   const { room: third, receive: receiveThird } = openRoom();
   receiveThird("bob: -- You were removed", "bob: Cannot enter: x");
   assertEquals(third.refusal, undefined);
 });
 
-Deno.test("a name is mentioned as a word", () => {
+Deno.test("a mention is a name as a whole word", () => {
   assert(mentions("hi Ann!", "ann"));
   assert(mentions("@ann", "ann"));
   assert(!mentions("annex", "ann"));
@@ -265,7 +265,7 @@ Deno.test("a name is mentioned as a word", () => {
   assert(!mentions("a.b", "a-b"));
 });
 
-Deno.test("complete knows commands, names, and names as arguments", () => {
+Deno.test("complete offers commands, names, and names as arguments", () => {
   const names = ["ann", "Anton", "bob", "小明"];
   assertEquals(complete("/n", names).choices, ["/names ", "/nick "]);
   assertEquals(complete("b", names), { length: 1, choices: ["bob: "] });
@@ -280,7 +280,7 @@ Deno.test("complete knows commands, names, and names as arguments", () => {
   assertEquals(commonStart(["ann: ", "Anton: "]), "an");
 });
 
-Deno.test("complete inserts nothing but names", () => {
+Deno.test("complete offers only valid names", () => {
   for (
     const name of [
       "/quit",

@@ -1,5 +1,5 @@
 // deno-lint-ignore-file no-control-regex
-/** netcat.ts where stdin and stdout are terminals. */
+/** Tests netcat.ts with stdin and stdout in a terminal. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { once } from "node:events";
@@ -13,12 +13,12 @@ const encoder = new TextEncoder();
 const HINT = "== Tab completes names and commands, Ctrl-D leaves";
 
 const CONTROLS = /[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g;
-/** The escapes of the client itself: movements, styles, modes and the title. */
+/** The escape sequences of the client: movements, styles, modes and the title. */
 const OWN_ESCAPES =
   /\x1b\[(?:\d*[ABCDGJ]|[\d;:]*m|2[23];2t|\?\d+[hl])|\x1b\]2;[^\x1b]*\x1b\\/g;
 const STYLES = /\x1b\[[\d;:]*m/g;
 
-/** A client in a terminal, and a server that a test controls. */
+/** Starts a client in a terminal, and accepts its connection. */
 async function openPair(args: string[] = [], options?: TerminalOptions) {
   using listener = listen();
   const { port } = listener.addr;
@@ -31,7 +31,7 @@ async function openPair(args: string[] = [], options?: TerminalOptions) {
     terminal,
     peer,
     port,
-    /** Greets the client like a room, and returns the rows of that. */
+    /** Greets the client like a room. Returns the rows that it shows. */
     async greet(columns = 60): Promise<string[]> {
       await peer.send(`Welcome ${peer.name}\n${greeting()}\n`);
       assertEquals(await peer.line(), "/who");
@@ -47,18 +47,18 @@ async function openPair(args: string[] = [], options?: TerminalOptions) {
   };
 }
 
-/** The rows of a newcomer's first lines. */
+/** Returns the rows of the first lines of a new member. */
 function intro(name: string, columns: number, ...others: string[]): string[] {
   return [`Welcome ${name}`, greeting(...others), HINT]
     .flatMap((line) => wrap(line, columns, 2).split("\n"));
 }
 
-/** The prompt of a member, without the space at its end. */
+/** Returns the prompt of a member without the space at its end. */
 function promptOf(name: string, columns: number): string {
   return name.length <= columns / 3 ? `${name}>` : ">";
 }
 
-/** A client in a terminal in a room, its name there, its first rows and its prompt. */
+/** Starts a client in a terminal and in a room. Returns its name, rows and prompt. */
 async function openRoom(
   args: string[] = [],
   options: TerminalOptions & { others?: string[]; history?: string[] } = {},
@@ -211,7 +211,7 @@ terminalTest("blank lines are sent to another server", async () => {
   assertEquals([await peer.line(), await peer.line()], ["GET /", ""]);
 });
 
-terminalTest("many lines are pasted", async () => {
+terminalTest("200 lines can be pasted", async () => {
   await using opened = await openRoom();
   const { room, terminal, name, rows, prompt } = opened;
   const lines = Array.from({ length: 200 }, (_, i) => `line ${i} 中文`);
@@ -236,7 +236,7 @@ terminalTest("a paste of six lines is sent after a question", async () => {
   await terminal.pasteMarked(`${PASTE.join("\n")}\n`);
   await terminal.shows([...rows, question, prompt]);
   await terminal.type("x");
-  await terminal.press("Left"); // No answers.
+  await terminal.press("Left"); // These keys are no answers.
   await terminal.type("d");
   await terminal.shows([...rows, prompt]);
   assertEquals(room.received, ["/who"]);
@@ -260,7 +260,7 @@ terminalTest("a paste of six lines can be edited", async () => {
   assertEquals(room.received.slice(1), ["1", "2", "3", "4"]);
 });
 
-terminalTest("a paste of a line waits for Enter", async () => {
+terminalTest("a paste of one line is sent at Enter", async () => {
   await using opened = await openRoom();
   const { room, terminal, rows, prompt } = opened;
   await terminal.pasteMarked("one\ttwo\x1b[2J\n");
@@ -278,7 +278,7 @@ terminalTest("Tab completes commands and names", async () => {
     others: ["anna", "anton", CHINESE],
   });
   const { room, terminal, rows, prompt } = opened;
-  // The list of members comes before this line.
+  // The client has the list of members when this line arrives.
   await room.say("bob", "hi");
   await terminal.showsRow("bob: hi");
   rows.push("bob: hi");
@@ -307,8 +307,8 @@ terminalTest("Tab completes commands and names", async () => {
   await terminal.showsRow(`${prompt} /msg zoe hi anna`);
 });
 
-terminalTest("wide characters keep their places", async () => {
-  // The last column of a row is too narrow for half of them.
+terminalTest("wide characters are drawn in the right columns", async () => {
+  // A wide character does not fit in the last column of a row.
   await using opened = await openRoom([], { columns: 41 });
   const { room, terminal, name, rows } = opened;
   const typed = "中".repeat(19) + "文😀x";
@@ -333,7 +333,7 @@ terminalTest("wide characters keep their places", async () => {
   await terminal.shows([...rows, "bob: 你好 😀", ...echo, ">"]);
 });
 
-terminalTest("20 columns are enough", async () => {
+terminalTest("20 columns are wide enough", async () => {
   await using opened = await openRoom([], { columns: 60 });
   const { room, terminal } = opened;
   await terminal.resize(20, 20);
@@ -349,7 +349,7 @@ terminalTest("20 columns are enough", async () => {
   await terminal.until((screen) => screen.at(-1) === ">");
 });
 
-terminalTest("the up arrow brings back a sent line", async () => {
+terminalTest("the up arrow recalls a sent line", async () => {
   await using pair = await openPair();
   const { terminal, peer } = pair;
   for (const line of ["one", "two"]) {
@@ -363,7 +363,7 @@ terminalTest("the up arrow brings back a sent line", async () => {
   assertEquals(await peer.line(), "one!");
 });
 
-terminalTest("--history keeps lines for the next run", async () => {
+terminalTest("--history saves lines for the next run", async () => {
   const path = await Deno.makeTempFile();
   try {
     const args = ["--history", path];
@@ -387,10 +387,10 @@ terminalTest("--history keeps lines for the next run", async () => {
   }
 });
 
-// With the prompt, 100 columns fill rows of 50, and of 100.
+// With the prompt, 100 columns fill rows of 50 and of 100 exactly.
 for (const length of [95, 100]) {
   terminalTest(
-    `a typed line of ${length} columns outlives changes of size`,
+    `a typed line of ${length} columns survives changes of size`,
     async () => {
       await using opened = await openRoom();
       const { room, terminal, rows, prompt } = opened;
@@ -435,7 +435,7 @@ terminalTest("a line that is sent to another server stays", async () => {
 });
 
 terminalTest(
-  "a prompt without a line end is shown, and stays with its answer",
+  "a prompt without a line end is shown, and its answer stays beside it",
   async () => {
     await using pair = await openPair();
     const { terminal, peer } = pair;
@@ -455,7 +455,7 @@ terminalTest(
   },
 );
 
-terminalTest("a line that comes in pieces is shown as one", async () => {
+terminalTest("a line that arrives in pieces is shown as one", async () => {
   await using pair = await openPair();
   const { terminal, peer } = pair;
   await peer.send("one, ");
@@ -466,14 +466,14 @@ terminalTest("a line that comes in pieces is shown as one", async () => {
   await terminal.shows(["one, two", "typed"]);
 });
 
-terminalTest("a part of a message is no line of its own", async () => {
+terminalTest("a part of a message is not shown as a line", async () => {
   await using pair = await openPair(["--no-time"], { columns: 80 });
   const { terminal, peer, greet } = pair;
   const rows = await greet(80);
   await peer.send(`mallory: ${"x".repeat(100)}`);
   await peer.send("\n");
   await terminal.until((screen) => screen.at(-2)?.startsWith("  xx"));
-  // The rest comes later than a prompt would be shown.
+  // A prompt would be shown before the rest arrives.
   await peer.send(`mallory: ${"y".repeat(100)} `);
   await new Promise((resolve) => setTimeout(resolve, 500));
   await peer.send("bob: I give up\n");
@@ -486,7 +486,7 @@ terminalTest("a part of a message is no line of its own", async () => {
 });
 
 terminalTest(
-  "a character that is split over two packets is whole",
+  "a character that is split over two packets is shown",
   async () => {
     await using pair = await openPair();
     const { terminal, peer } = pair;
@@ -505,17 +505,20 @@ terminalTest("invalid UTF-8 becomes U+FFFD", async () => {
   await pair.terminal.shows(["a\ufffdb"]);
 });
 
-terminalTest("a line without an end is shown, and not held", async () => {
-  await using pair = await openPair([], { columns: 100, rows: 10 });
-  const { terminal, peer } = pair;
-  const block = "x".repeat(1024 * 1024);
-  for (let i = 0; i < 64; i++) await peer.send(block);
-  await peer.send("\nthe end\n");
-  await terminal.until((screen) => screen.at(-1) === "the end");
-  if (Deno.build.os !== "linux") return console.log("not run: its memory");
-  const peak = await terminal.peakMemory();
-  assert(peak < 200_000, `${peak} kB at its peak`);
-});
+terminalTest(
+  "a line without an end is shown, and not kept in memory",
+  async () => {
+    await using pair = await openPair([], { columns: 100, rows: 10 });
+    const { terminal, peer } = pair;
+    const block = "x".repeat(1024 * 1024);
+    for (let i = 0; i < 64; i++) await peer.send(block);
+    await peer.send("\nthe end\n");
+    await terminal.until((screen) => screen.at(-1) === "the end");
+    if (Deno.build.os !== "linux") return console.log("not measured: memory");
+    const peak = await terminal.peakMemory();
+    assert(peak < 200_000, `${peak} kB at its peak`);
+  },
+);
 
 /** Sends lines of 64 KB until the connection is closed. */
 async function flood(peer: Peer): Promise<void> {
@@ -578,13 +581,13 @@ terminalTest("a line can be typed at 300 messages a second", async () => {
     screen.some((row) => row.endsWith(": typed whl"))
   );
   const rows = await terminal.scrollback();
-  // No part of the typed line is left between the messages.
+  // No part of the typed line remains between the messages.
   for (const row of rows.slice(3, -1)) {
     assertMatch(row, /^bob: message \d+$|: typed whl$/);
   }
 });
 
-terminalTest("no escape sequence of the server gets there", async () => {
+terminalTest("escape sequences of the server are removed", async () => {
   await using pair = await openPair();
   const { terminal, peer } = pair;
   const start = "Welcome 127.0.0.1:1\n-- x /help\nbob: start\n";
@@ -612,7 +615,7 @@ terminalTest("no escape sequence of the server gets there", async () => {
   );
 });
 
-terminalTest("completion inserts nothing but names", async () => {
+terminalTest("completion inserts only valid names", async () => {
   await using pair = await openPair(["--no-time"]);
   const { terminal, peer, greet } = pair;
   const rows = await greet();
@@ -671,7 +674,7 @@ terminalTest("Ctrl-D leaves a server that does not close", async () => {
   ]);
 });
 
-/** Waits until all processes with these arguments are stopped. */
+/** Waits until all processes with these arguments are suspended. */
 async function stopped(args: string): Promise<void> {
   while (true) {
     const { stdout } = await new Deno.Command("ps", {
@@ -686,9 +689,9 @@ async function stopped(args: string): Promise<void> {
 const DENO = `"${Deno.execPath()}" run -N netcat.ts`;
 for (
   const [what, shell, start] of [
-    // This shell needs the modes of the terminal as they were.
+    // This shell relies on the client to restore the modes of the terminal.
     ["it", "sh", DENO],
-    // npx waits for the program like this, and stops at the same Ctrl-Z.
+    // npx waits for its child like this, and is suspended by the same Ctrl-Z.
     ["it and its parent", "bash --norc", `sh -c '${DENO} "$@"; exit' sh`],
   ]
 ) {
@@ -697,7 +700,7 @@ for (
     async () => {
       await using opened = await openRoom([], { columns: 100 });
       const { room, terminal } = opened;
-      // From a shell that has jobs.
+      // Start from a shell with job control.
       await terminal.press("C-c");
       await terminal.until((screen) => screen.at(-1) === "$");
       await terminal.type(`clear; exec ${shell}`);
@@ -763,7 +766,7 @@ terminalTest(
     const pid = await terminal.pid();
     const thaw = await terminal.freeze();
     try {
-      // The connection is closed only when the client has ended.
+      // The flood ends when the client has closed the connection.
       const flooded = flood(peer);
       await new Promise((resolve) => setTimeout(resolve, 500));
       Deno.kill(pid, "SIGTERM");
@@ -771,37 +774,40 @@ terminalTest(
     } finally {
       thaw();
     }
-    // The terminal has not taken the end of the row before.
+    // The row before it may be incomplete.
     await terminal.until((screen) => screen.at(-2)?.endsWith("exit code 143"));
   },
 );
 
-terminalTest("a terminal that does not read stops the server", async () => {
-  await using pair = await openPair(["--no-time"], { columns: 100 });
-  const { terminal, peer, greet } = pair;
-  await greet(100);
-  const thaw = await terminal.freeze();
-  try {
-    const block = encoder.encode(`bob: ${"x".repeat(63_994)}\n`.repeat(16));
-    let count = 0;
-    const sent = (async () => {
-      while (count < 256) {
-        await peer.send(block);
-        count++;
+terminalTest(
+  "the client stops reading while the terminal does not read",
+  async () => {
+    await using pair = await openPair(["--no-time"], { columns: 100 });
+    const { terminal, peer, greet } = pair;
+    await greet(100);
+    const thaw = await terminal.freeze();
+    try {
+      const block = encoder.encode(`bob: ${"x".repeat(63_994)}\n`.repeat(16));
+      let count = 0;
+      const sent = (async () => {
+        while (count < 256) {
+          await peer.send(block);
+          count++;
+        }
+      })().catch(() => {});
+      // The client has stopped if it takes no block for a second.
+      for (let last = -1; last !== count;) {
+        last = count;
+        await new Promise((resolve) => setTimeout(resolve, 1_000));
       }
-    })().catch(() => {});
-    // It stops when no block is taken for a second.
-    for (let last = -1; last !== count;) {
-      last = count;
-      await new Promise((resolve) => setTimeout(resolve, 1_000));
+      assert(count < 256, "The client has taken 256 MB");
+      Deno.kill(await terminal.pid(), "SIGKILL");
+      await sent;
+    } finally {
+      thaw();
     }
-    assert(count < 256, "The client has taken 256 MB");
-    Deno.kill(await terminal.pid(), "SIGKILL");
-    await sent;
-  } finally {
-    thaw();
-  }
-});
+  },
+);
 
 terminalTest("it ends with 0 when the server closes", async () => {
   await using pair = await openPair(["--no-time"]);
@@ -860,7 +866,7 @@ for (const args of [[], ["--reconnect"]]) {
   );
 }
 
-terminalTest("it says that a server uses TLS, where it does", async () => {
+terminalTest("it reports that the server uses TLS", async () => {
   await using pair = await openPair([], { columns: 100 });
   const { terminal, peer, port } = pair;
   await terminal.type("hello");
@@ -874,7 +880,7 @@ terminalTest("it says that a server uses TLS, where it does", async () => {
   );
 });
 
-terminalTest("bytes like those of TLS in a message are text", async () => {
+terminalTest("bytes of a TLS alert within a message are text", async () => {
   await using pair = await openPair(["--no-time"]);
   const { terminal, peer, greet } = pair;
   const rows = await greet();
@@ -909,7 +915,7 @@ terminalTest(
     listener.close();
     await first[Symbol.asyncDispose]();
 
-    // The state is on one row, between a note on the loss and the typed line.
+    // One row has the state, between the note on the loss and the typed line.
     const LOST = /^ {6}== Lost the connection to \S+: the server closed it$/;
     const FIRST = /^== Not connected: .+\. Attempt 1 in 1 s$/;
     const STATE =
@@ -1036,7 +1042,7 @@ terminalTest(
   },
 );
 
-terminalTest("a name has the same colour wherever it is", async () => {
+terminalTest("a name has the same colour in every line", async () => {
   await using pair = await openPair();
   const { terminal, peer } = pair;
   const { name } = peer;
@@ -1068,7 +1074,7 @@ terminalTest("a name has the same colour wherever it is", async () => {
   for (const line of lines) assert(shown.includes(`${line}\r\n`), line);
 });
 
-terminalTest("NO_COLOR removes colours, and keeps bold and dim", async () => {
+terminalTest("NO_COLOR removes colours and keeps bold and dim", async () => {
   await using opened = await openRoom([], { env: { NO_COLOR: "1" } });
   const { room, terminal, name } = opened;
   await room.say("bob", `hi ${name}`);
@@ -1079,7 +1085,7 @@ terminalTest("NO_COLOR removes colours, and keeps bold and dim", async () => {
   assertMatch(screen, /\x1b\[[\d;]*2m-- No one/);
 });
 
-terminalTest("each line has its time", async () => {
+terminalTest("each line starts with its time", async () => {
   const room = new TestRoom({ history: ["bob: old"] });
   await using terminal = await Terminal.open([`127.0.0.1:${room.port}`], {
     env: { TZ: "UTC-5" },
@@ -1096,7 +1102,7 @@ terminalTest("each line has its time", async () => {
   const [, time] = /^(\d\d:\d\d) bob: hi$/.exec(screen.at(-2)!)!;
   assert(start <= time && time <= local() || start > local(), time);
   assertMatch(screen[0], /^\d\d:\d\d Welcome /);
-  // A note of the client and a line of the history have no time.
+  // Notes of the client and lines of the history have no time.
   assertEquals(screen[2], `      ${HINT}`.slice(0, 60));
   assertEquals(screen.at(-3), "    │ bob: old");
 });
@@ -1114,7 +1120,7 @@ terminalTest(
       (await terminal.output((output) => output.includes(end)))
         .split("\x07").length - 1;
     assertEquals(await bells("(1) "), 0);
-    // The bell rings once a second at most.
+    // The bell rings at most once per second.
     await room.send(
       ...Array.from({ length: 300 }, (_, i) => `bob: ${name} ${i}`),
     );
@@ -1149,7 +1155,7 @@ for (
   );
 }
 
-terminalTest("--lang zh explains everything in Chinese", async () => {
+terminalTest("--lang zh shows the notes in Chinese", async () => {
   await using pair = await openPair(["--no-time", "--lang", "zh"]);
   const { terminal, peer } = pair;
   await peer.send(
@@ -1165,7 +1171,7 @@ terminalTest("--lang zh explains everything in Chinese", async () => {
 
 for (const lang of ["en", "zh"] as const) {
   terminalTest(
-    `it understands the server's lines with --lang ${lang}`,
+    `it understands the lines of a server with --lang ${lang}`,
     async () => {
       await using server = openChat({ lang, history: 10, motd: "Be kind" });
       const { chat, addr } = server;
@@ -1207,7 +1213,7 @@ for (const lang of ["en", "zh"] as const) {
   );
 }
 
-terminalTest("it asks for no permission but -N, and needs none", async () => {
+terminalTest("it needs and requests no permission other than -N", async () => {
   for (const flags of [[], ["--no-prompt"]]) {
     await using opened = await openRoom([], { flags });
     const { terminal, name } = opened;
@@ -1216,7 +1222,7 @@ terminalTest("it asks for no permission but -N, and needs none", async () => {
     await terminal.press("Enter");
     await terminal.showsRow(`${name}: hello`);
     await terminal.press("Up", "Home", "Tab", "End", "C-u", "C-z");
-    // No shell could continue it, so it is not suspended.
+    // Ctrl-Z has no effect, since no shell could continue the client.
     await terminal.output((o) => o.split("\x1b[?2004h").length === 3);
     await terminal.press("C-d");
     await terminal.assertEnds(0);

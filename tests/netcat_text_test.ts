@@ -1,4 +1,4 @@
-/** The parts of the client that measure, style and read text. */
+/** Tests the parts of the client that measure, style and parse text. */
 
 import { assert, assertEquals } from "@std/assert";
 import { Colours } from "../netcat/colours.ts";
@@ -50,7 +50,7 @@ Deno.test("wrap counts no columns for styles", () => {
   );
 });
 
-Deno.test("a row that imitates another member is indented", () => {
+Deno.test("wrap indents a row that imitates another member", () => {
   const row = `mallory: nice day${" ".repeat(63)}bob: I give up`;
   assertEquals(
     wrap(row, 80, 2),
@@ -66,7 +66,7 @@ Deno.test("wrap takes time that is linear in the length of a line", () => {
   assert(performance.now() - start < 20_000);
 });
 
-Deno.test("each of 16 colours has a contrast of 4.5 with black and with white", () => {
+Deno.test("each of 16 colours has a contrast of 4.5 with black and white", () => {
   const linear = (value: number) => {
     const share = value / 255;
     return share <= 0.04045 ? share / 12.92 : ((share + 0.055) / 1.055) ** 2.4;
@@ -85,7 +85,7 @@ Deno.test("16 members have 16 colours", () => {
   const names = Array.from({ length: 16 }, (_, i) => `member-${i}`);
   for (const name of names) colours.add(name);
   assertEquals(new Set(names.map((name) => colours.get(name))).size, 16);
-  // One more shares a colour, until one of them leaves.
+  // One more member shares a colour until another one leaves.
   colours.delete("member-3");
   colours.add("ann");
   const all = ["ann", ...names.filter((name) => name !== "member-3")];
@@ -100,7 +100,7 @@ Deno.test("a member keeps its colour with another name", () => {
   assertEquals(colours.get("dan"), colour);
 });
 
-/** Formats lines as they are at a time, without styles. */
+/** Formats lines at given times, without styles. */
 function formatted(
   lines: { raw: string; time: string; isReplayed?: boolean }[],
   withTime = true,
@@ -116,7 +116,7 @@ function formatted(
   );
 }
 
-Deno.test("lines have their time, and a line marks a new day", () => {
+Deno.test("each line starts with its time, and a note marks a new day", () => {
   assertEquals(
     formatted([
       { raw: "bob: late", time: "11-24T23:59" },
@@ -172,7 +172,7 @@ Deno.test("own lines, mentions, private messages and notices have different styl
   assertEquals(style("bob is online"), "\x1b[2mbob is online\x1b[22m");
 });
 
-/** Parses input that comes in pieces. */
+/** Parses input in pieces. */
 function parse(...pieces: string[]): Input[] {
   const parser = new InputParser();
   return pieces.flatMap((piece) => [...parser.parse(piece)]);
@@ -197,7 +197,7 @@ Deno.test("InputParser finds a paste wherever its bytes are split", () => {
   }
 });
 
-Deno.test("InputParser gives the Escape key back", () => {
+Deno.test("InputParser returns the Escape key", () => {
   const parser = new InputParser();
   assertEquals([...parser.parse("\x1b")], []);
   assert(parser.isUnfinished);

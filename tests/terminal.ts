@@ -1,16 +1,14 @@
-/** Runs netcat.ts in a terminal, which is tmux. */
+/** Runs netcat.ts in a terminal of tmux. */
 
 import { assert, assertEquals } from "@std/assert";
 
-/** How long to wait for the screen to change, in milliseconds. */
+/** Maximum time to wait for the screen to change, in milliseconds. */
 const PATIENCE = 30_000;
-/** How often to look at the screen, in milliseconds. */
+/** Time between two looks at the screen, in milliseconds. */
 const POLL = 20;
 
-/** A note for the names of tests that cannot run. */
-const missing = await tmuxIsMissing()
-  ? " (not run: there is no tmux here)"
-  : "";
+/** A note in the names of tests that are ignored. */
+const missing = await tmuxIsMissing() ? " (not run: tmux is missing)" : "";
 
 async function tmuxIsMissing(): Promise<boolean> {
   try {
@@ -22,7 +20,7 @@ async function tmuxIsMissing(): Promise<boolean> {
   }
 }
 
-/** Registers a test that needs a terminal. It is ignored where there is none. */
+/** Registers a test that needs a terminal. It is ignored without tmux. */
 export function terminalTest(name: string, fn: () => Promise<void>): void {
   Deno.test({
     name: `netcat.ts in a terminal: ${name}${missing}`,
@@ -40,7 +38,7 @@ export interface TerminalOptions {
   env?: Record<string, string>;
 }
 
-/** A terminal that runs netcat.ts, and then a shell. */
+/** A terminal that runs netcat.ts and then a shell. */
 export class Terminal implements AsyncDisposable {
   private constructor(readonly directory: string) {}
 
@@ -68,7 +66,7 @@ export class Terminal implements AsyncDisposable {
           "-f", "/dev/null", "new-session", "-d", "-x", `${columns}`, "-y", `${rows}`,
           "sh", "-c", script, terminal.directory, ...netcat, ...args, ";",
           "pipe-pane", `cat >'${terminal.directory}/output'`, ";",
-          // The server of tmux is not a child: it looks for the end of the tests.
+          // tmux is not a child process, so it watches for the end of the tests.
           "run-shell", "-b", `while kill -0 ${Deno.pid}; do sleep 1; done
             tmux -S '${terminal.directory}/socket' kill-server`,
         ],
@@ -82,7 +80,7 @@ export class Terminal implements AsyncDisposable {
     return terminal;
   }
 
-  /** Waits for the editor. Before that, the terminal itself handles keys. */
+  /** Waits for the editor. Before that, the terminal handles the keys. */
   async #ready(): Promise<void> {
     const tty = await this.#tmux(["display-message", "-p", "#{pane_tty}"]);
     const isReady = await poll(async () => {
@@ -91,7 +89,10 @@ export class Terminal implements AsyncDisposable {
       }).output();
       return /-icanon/.test(new TextDecoder().decode(stdout));
     });
-    assert(isReady, `It does not start:\n${(await this.screen()).join("\n")}`);
+    assert(
+      isReady,
+      `netcat.ts does not start:\n${(await this.screen()).join("\n")}`,
+    );
   }
 
   async #tmux(
@@ -117,7 +118,7 @@ export class Terminal implements AsyncDisposable {
     return new TextDecoder().decode(stdout);
   }
 
-  /** Presses keys, by their names in tmux: `Enter`, `Left`, `C-d`. */
+  /** Presses keys. They have the names of tmux: `Enter`, `Left`, `C-d`. */
   async press(...keys: string[]): Promise<void> {
     await this.#tmux(["send-keys", ...keys]);
   }
@@ -133,14 +134,14 @@ export class Terminal implements AsyncDisposable {
     });
   }
 
-  /** Pastes like a terminal that marks pastes where the program asked for it. */
+  /** Pastes like a terminal that marks pastes if the program enables it. */
   async pasteMarked(text: string): Promise<void> {
     await this.#tmux(["load-buffer", "-", ";", "paste-buffer", "-p"], {
       stdin: text,
     });
   }
 
-  /** Makes the terminal stop reading until the returned function is called. */
+  /** Stops the terminal until the returned function is called. */
   async freeze(): Promise<() => void> {
     const pid = Number(await this.#tmux(["display-message", "-p", "#{pid}"]));
     Deno.kill(pid, "SIGSTOP");
@@ -160,8 +161,8 @@ export class Terminal implements AsyncDisposable {
   }
 
   /**
-   * Changes the size, and waits until the editor has drawn its line for it. The
-   * output must be complete before.
+   * Changes the size, and waits until the editor has redrawn its line. There must be
+   * no pending output before the call.
    */
   async resize(columns: number, rows: number): Promise<void> {
     const { length } = await this.output(() => true);
@@ -185,7 +186,7 @@ export class Terminal implements AsyncDisposable {
   /** Returns the rows of the screen and the rows that have scrolled away. */
   async scrollback(): Promise<string[]> {
     const rows = rowsOf(await this.#tmux(["capture-pane", "-p", "-S", "-"]));
-    // tmux keeps the rows of an empty screen that is cleared.
+    // tmux keeps the empty rows of a screen that was cleared.
     return rows.slice(rows.findIndex((row) => row !== ""));
   }
 
@@ -197,16 +198,16 @@ export class Terminal implements AsyncDisposable {
     return answer.split(",").map(Number);
   }
 
-  /** Waits until the screen is as expected, and returns it. */
+  /** Waits until the screen meets a condition, and returns it. */
   async until(
-    isAsExpected: (screen: string[]) => boolean | undefined,
+    isExpected: (screen: string[]) => boolean | undefined,
   ): Promise<string[]> {
     let screen: string[] = [];
-    const isSo = await poll(async () => {
+    const isDone = await poll(async () => {
       screen = await this.screen();
-      return isAsExpected(screen) === true;
+      return isExpected(screen) === true;
     });
-    assert(isSo, `Not ${isAsExpected}:\n${screen.join("\n")}`);
+    assert(isDone, `Not ${isExpected}:\n${screen.join("\n")}`);
     return screen;
   }
 
@@ -230,25 +231,25 @@ export class Terminal implements AsyncDisposable {
     return await this.until((screen) => screen.includes(row));
   }
 
-  /** Waits until the bytes for the terminal are as expected, and returns them. */
+  /** Waits until the bytes for the terminal meet a condition, and returns them. */
   async output(isAll: (output: string) => boolean): Promise<string> {
     let output = "";
-    const isSo = await poll(async () => {
+    const isDone = await poll(async () => {
       // tmux creates the file with the first output.
       output = await Deno.readTextFile(`${this.directory}/output`)
         .catch(() => "");
       return isAll(output);
     });
-    assert(isSo, `Not ${isAll}:\n${JSON.stringify(output)}`);
+    assert(isDone, `Not ${isAll}:\n${JSON.stringify(output)}`);
     return output;
   }
 
-  /** Returns the process of netcat.ts. */
+  /** Returns the process id of netcat.ts. */
   async pid(): Promise<number> {
     return Number(await Deno.readTextFile(`${this.directory}/pid`));
   }
 
-  /** Returns the most memory that netcat.ts has used, in kB. */
+  /** Returns the peak memory of netcat.ts in kB. */
   async peakMemory(): Promise<number> {
     const { stdout } = await new Deno.Command("grep", {
       args: ["VmHWM", `/proc/${await this.pid()}/status`],
@@ -256,7 +257,7 @@ export class Terminal implements AsyncDisposable {
     return Number(/(\d+) kB/.exec(new TextDecoder().decode(stdout))?.[1]);
   }
 
-  /** Waits for the exit code, and asserts that the terminal is as it was. */
+  /** Waits for the exit code, and asserts that the terminal is restored. */
   async assertEnds(code: number): Promise<void> {
     const row = `exit code ${code}`;
     const screen = await this.until((screen) => screen.at(-1) === "$");
@@ -279,7 +280,7 @@ export class Terminal implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#tmux(["kill-server"]);
-    // The shell and `cat` may still write there.
+    // The shell and `cat` may still write to the directory.
     await poll(() =>
       Deno.remove(this.directory, { recursive: true })
         .then(() => true, () => false)
@@ -291,10 +292,10 @@ function rowsOf(capture: string): string[] {
   return capture.trimEnd().split("\n").map((row) => row.trimEnd());
 }
 
-/** Waits until a condition holds. Returns false when that takes too long. */
-async function poll(isSo: () => Promise<boolean>): Promise<boolean> {
+/** Waits until a condition holds. Returns false if that takes too long. */
+async function poll(isDone: () => Promise<boolean>): Promise<boolean> {
   for (const deadline = Date.now() + PATIENCE; Date.now() < deadline;) {
-    if (await isSo()) return true;
+    if (await isDone()) return true;
     await new Promise((resolve) => setTimeout(resolve, POLL));
   }
   return false;
