@@ -1,9 +1,9 @@
 /**
- * Compiles the commands, and runs the binaries.
+ * Compiles the commands and runs the binaries.
  *
- * `deno compile` adds the program to a runtime, `denort`, that it downloads, or
- * that DENORT_BIN names. Where there is none, there are no binaries to run: those
- * tests are ignored then, and say why, and the failure must have been just that.
+ * `deno compile` adds the program to a runtime, `denort`, which it downloads unless
+ * DENORT_BIN names one. Without a runtime, the tests that run a binary are ignored,
+ * and another test checks that the missing runtime is the only failure.
  */
 
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
@@ -12,8 +12,8 @@ import { manualFiles } from "../scripts/manual.ts";
 import { TestClient } from "./clients.ts";
 import { Command, startServer } from "./commands.ts";
 
-/** For a download that neither fails nor comes to an end, in milliseconds. */
-const PATIENCE = 60_000;
+/** Maximum time of a download, in milliseconds. */
+const DOWNLOAD_TIMEOUT = 60_000;
 const EXE = Deno.build.os === "windows" ? ".exe" : "";
 
 const temporary = await Deno.makeTempDir();
@@ -23,27 +23,27 @@ const binaries = `${temporary}/binaries`;
 const failure: string | undefined = await compile(
   binaries,
   [],
-  (args) => runDeno(args, { signal: AbortSignal.timeout(PATIENCE) }),
+  (args) => runDeno(args, { signal: AbortSignal.timeout(DOWNLOAD_TIMEOUT) }),
 ).then(() => undefined, (error) => error.message);
 const notRun = failure === undefined
   ? ""
-  : " (not run: there is no runtime for it here)";
+  : " (not run: the runtime cannot be downloaded)";
 
-/** What a directory holds, in order. */
+/** Returns the sorted names of the files in a directory. */
 async function list(directory: string): Promise<string[]> {
   return (await Array.fromAsync(Deno.readDir(directory), ({ name }) => name))
     .sort();
 }
 
-/** The manual pages and the shell completions that are beside the binaries. */
+/** The manual pages and the shell completions that are added to the binaries. */
 const MANUAL = [...manualFiles().keys()];
 
-/** Stands for `deno compile`: writes a file that says for what it is. */
+/** Replaces `deno compile`. Writes a file with the arguments. */
 async function fakeCompile(args: string[]): Promise<undefined> {
   await Deno.writeTextFile(args[args.indexOf("--output") + 1], args.join(" "));
 }
 
-Deno.test("compile fails at nothing but the want of a runtime, and says so on one line", () => {
+Deno.test("compile fails only without a runtime, with a message of one line", () => {
   if (failure === undefined) return;
   assertMatch(failure, /^Cannot compile server\.ts: .*\/denort-\S+\.zip.*$/);
 });
@@ -78,13 +78,13 @@ Deno.test("compile makes a binary of each command for each target", async () => 
   );
 });
 
-Deno.test("the targets are all that Deno compiles to", async () => {
+Deno.test("the targets are those of Deno", async () => {
   const failure = await runDeno(["compile", "--target", "none", "server.ts"]);
   const [, known = ""] = /possible values: (.*)/.exec(failure ?? "") ?? [];
   assertEquals(TARGETS.toSorted(), known.split(", ").sort());
 });
 
-Deno.test("compile writes sums as sha256sum takes them", async () => {
+Deno.test("compile writes checksums in the format of sha256sum", async () => {
   const directory = `${temporary}/sums`;
   await compile(directory, [], async (args) => {
     const output = args[args.indexOf("--output") + 1];
@@ -100,7 +100,7 @@ ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  chat-server${E
   );
 });
 
-Deno.test("compile puts new binaries in the place of old ones", async () => {
+Deno.test("compile replaces old binaries", async () => {
   const directory = `${temporary}/again`;
   await compile(directory, TARGETS, fakeCompile);
   await compile(directory, [], fakeCompile);
@@ -110,7 +110,7 @@ Deno.test("compile puts new binaries in the place of old ones", async () => {
   );
 });
 
-Deno.test("compile that fails leaves what there was", async () => {
+Deno.test("compile leaves the old files if it fails", async () => {
   const parent = `${temporary}/parent`;
   const directory = `${parent}/failed`;
   const fail = async (args: string[]) => {
@@ -135,9 +135,9 @@ Deno.test("compile that fails leaves what there was", async () => {
   assertEquals((await list(directory)).length, 3 + MANUAL.length);
 });
 
-// A binary on the full Deno is that Deno and not the program; but to make it,
-// the program, its imports and the links were found, checked and embedded.
-Deno.test("deno compile takes the program as it is", async () => {
+// With the full Deno as the runtime, the binary does not run the program, but
+// `deno compile` still resolves, checks and embeds all of its modules.
+Deno.test("deno compile accepts the program", async () => {
   const directory = `${temporary}/full`;
   const env = { DENORT_BIN: Deno.execPath() };
   await compile(directory, [], (args) => runDeno(args, { env }));

@@ -1,4 +1,4 @@
-/** The manual pages and the shell completions. */
+/** Tests the manual pages and the shell completions. */
 
 import { assert, assertEquals } from "@std/assert";
 import { OPTIONS } from "../netcat/options.ts";
@@ -11,7 +11,7 @@ for (const [name, text] of manualFiles()) {
   await Deno.writeTextFile(`${directory}/${name}`, text);
 }
 
-/** Runs a program on the files. Returns nothing where it is not installed. */
+/** Runs a program on the files. Returns undefined if it is not installed. */
 async function run(command: string, args: string[]) {
   try {
     const { success, stdout, stderr } = await new Deno.Command(command, {
@@ -57,7 +57,7 @@ for (const [command, options] of Object.entries(COMMANDS)) {
   });
 }
 
-/** Returns the words that bash offers for the last of these words. */
+/** Returns the completions that bash offers for the last word. */
 async function completeInBash(...words: string[]) {
   const list = words.map((word) => `'${word}'`).join(" ");
   return await run("bash", [
@@ -86,7 +86,7 @@ Deno.test("bash completes options and their values", async () => {
   assertEquals(await words("--name", ""), [""]);
 });
 
-Deno.test("zsh takes its completion", async () => {
+Deno.test("zsh accepts its completion", async () => {
   const result = await run("zsh", ["-f", "-n", "_linechat-netcat"]);
   if (result === undefined) return console.log("not run: zsh is missing");
   assertEquals(result, { success: true, output: "", errors: "" });

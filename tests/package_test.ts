@@ -1,9 +1,10 @@
 /**
- * Publishes the package to a registry of its own, on this machine, and runs the
- * commands from there, as `deno run jsr:@linechat/chat/server` will from JSR.
+ * Publishes the package to a local registry, and runs the commands from there, like
+ * `deno run jsr:@linechat/chat/server` runs them from JSR.
  *
- * What Deno publishes is not what is here: imports become `jsr:` ones, and only
- * the files of `"publish"` go along. A dry run shows neither at work.
+ * The published files differ from the checkout: imports are rewritten to `jsr:`
+ * specifiers, and only the files of `"publish"` are included. A dry run does not test
+ * that.
  */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
@@ -12,14 +13,14 @@ import standIn from "../std/cli/deno.json" with { type: "json" };
 
 const root = new URL("..", import.meta.url);
 
-/** What a registry knows of a package. */
+/** A package in the registry. */
 interface Package {
   version: string;
   exports: Record<string, string>;
   files: Map<string, Uint8Array<ArrayBuffer>>;
 }
 
-/** What `deno doc --json` tells of a module, as far as it is looked at. */
+/** The parts of the output of `deno doc --json` that a test reads. */
 interface DocumentedModule {
   symbols: {
     name: string;
@@ -27,7 +28,7 @@ interface DocumentedModule {
   }[];
 }
 
-/** JSR, as far as `deno publish` and `deno run` talk with it. */
+/** A registry with the requests of JSR that `deno publish` and `deno run` make. */
 class Registry implements AsyncDisposable {
   readonly packages = new Map<string, Package>();
   readonly #server = Deno.serve(
@@ -93,7 +94,7 @@ class Registry implements AsyncDisposable {
   }
 }
 
-/** The files of a `.tar.gz`, by their names. */
+/** Returns the files of a `.tar.gz` by their names. */
 async function untar(
   archive: ReadableStream<Uint8Array<ArrayBuffer>>,
 ): Promise<Package["files"]> {
@@ -120,7 +121,7 @@ Deno.test.afterAll(async () => {
   await Deno.remove(temporary, { recursive: true });
 });
 
-/** Deno with nothing cached, which takes the registry for JSR. */
+/** Creates a Deno command with an empty cache and with this registry as JSR. */
 function deno(args: string[], cwd: URL | string): Deno.Command {
   return new Deno.Command(Deno.execPath(), {
     args,
@@ -145,8 +146,8 @@ registry.packages.set("@std/cli", {
     await Deno.readFile(new URL("std/cli/parse_args.ts", root)),
   ]]),
 });
-// From a copy without deno.lock, whatever `deno publish --no-lock` says: on the
-// real @std packages it has their sums, not those of the stand-in.
+// The copy has no deno.lock: with the real @std packages, that has their checksums and
+// not those of the stand-in. `deno publish --no-lock` reads it nevertheless.
 const copy = `${temporary}/copy`;
 for (
   const directory of [
@@ -172,8 +173,8 @@ const published = await deno(
 assert(published.success, new TextDecoder().decode(published.stderr));
 const { files } = registry.packages.get(config.name)!;
 
-Deno.test("what is published is the program, how it is used, and on what terms", () => {
-  // The files of directories are checked by running the commands, below.
+Deno.test("the package contains the program, the README and the license", () => {
+  // The tests below run the commands, which checks the files in directories.
   const names = [...files.keys()].filter((name) => !name.includes("/"));
   assertEquals(names.sort(), [
     "LICENSE",
@@ -186,12 +187,12 @@ Deno.test("what is published is the program, how it is used, and on what terms",
   ]);
 });
 
-Deno.test("what is published imports the real @std packages", () => {
+Deno.test("the package imports the real @std packages", () => {
   const source = new TextDecoder().decode(files.get("cli.ts"));
   assertMatch(source, /from "jsr:\/?@std\/cli@\^1\/parse-args"/);
 });
 
-Deno.test("deno run -N jsr:… is the whole installation of the server", async () => {
+Deno.test("deno run -N jsr:… runs the server", async () => {
   const specifier = `jsr:${config.name}/server`;
   const args = ["--hostname", "127.0.0.1", "--port", "0"];
   await using server = deno(
@@ -216,7 +217,7 @@ Deno.test("deno run -N jsr:… is the whole installation of the server", async (
   await Promise.all([reader.cancel(), stderr]);
 });
 
-Deno.test("deno run -N jsr:… is the whole installation of netcat", async () => {
+Deno.test("deno run -N jsr:… runs netcat", async () => {
   const { stdout, stderr } = await deno(
     ["run", "-N", "--no-prompt", `jsr:${config.name}/netcat`, "--version"],
     temporary,
@@ -234,20 +235,20 @@ Deno.test("every public symbol has an example that is run", async () => {
     root,
   ).output();
   const { nodes } = JSON.parse(new TextDecoder().decode(stdout));
-  const lacking = [];
+  const missing = [];
   for (const { symbols } of Object.values<DocumentedModule>(nodes)) {
     for (const { name, declarations } of symbols) {
       const tags = declarations.flatMap(({ jsDoc }) => jsDoc?.tags ?? []);
       const isRun = tags.some(({ kind, doc }) =>
         kind === "example" && doc?.includes("```ts\n")
       );
-      if (!isRun) lacking.push(name);
+      if (!isRun) missing.push(name);
     }
   }
-  assertEquals(lacking, []);
+  assertEquals(missing, []);
 });
 
-Deno.test("the workflows run tasks that there are", async () => {
+Deno.test("the tasks in the workflows exist", async () => {
   for (const name of ["test", "release"]) {
     const file = new URL(`.github/workflows/${name}.yml`, root);
     const text = await Deno.readTextFile(file);

@@ -12,12 +12,12 @@ function block(kind: string): string {
   return text.split("```")[0];
 }
 
-/** Runs systemd-analyze on the unit. Returns nothing where there is no systemd. */
+/** Runs systemd-analyze on the unit. Returns undefined without systemd. */
 async function analyze(...args: string[]) {
   const directory = await Deno.makeTempDir();
   try {
     const unit = `${directory}/chat.service`;
-    // The binary is not installed here, but this program is.
+    // The binary is not installed, so another program replaces it.
     const text = block("ini").replace(
       "/usr/local/bin/chat-server",
       "/bin/true",
@@ -39,7 +39,7 @@ async function analyze(...args: string[]) {
 }
 
 const verified = await analyze("verify");
-const notRun = verified ? "" : " (not run: there is no systemd-analyze)";
+const notRun = verified ? "" : " (not run: systemd-analyze is missing)";
 
 Deno.test({
   name: `systemd accepts the unit${notRun}`,
@@ -59,9 +59,9 @@ Deno.test({
   },
 });
 
-Deno.test("each line of the unit is explained", () => {
+Deno.test("each setting of the unit is explained", () => {
   const [, tables] = document.split("systemctl enable");
-  // Some are explained together, as `ProtectKernel…`.
+  // Related settings are explained together, for example `ProtectKernel…`.
   const explained = [...tables.matchAll(/`(\w+)(…?)/g)];
   for (const [, name] of block("ini").matchAll(/^(\w+)=/gm)) {
     const isExplained = explained.some(([, start, rest]) =>
@@ -102,7 +102,7 @@ Deno.test("the files and the command of the image start a server", async () => {
   }
 });
 
-/** Copies a file, or the files of a directory, into a directory, like COPY. */
+/** Copies a file or the files of a directory into a directory, like COPY. */
 async function copyInto(from: URL, to: string): Promise<void> {
   await Deno.mkdir(to, { recursive: true });
   if ((await Deno.stat(from)).isFile) {

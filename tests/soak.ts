@@ -13,17 +13,17 @@ import { assert, assertEquals } from "@std/assert";
 import { TestClient } from "./clients.ts";
 import { startServer } from "./commands.ts";
 
-/** The number of clients at a time. */
+/** Number of clients that are connected at once. */
 const CLIENTS = 60;
-/** The MB by which the memory may grow, since V8 returns memory late. */
+/** Maximum growth of the memory in MB. V8 returns memory late. */
 const MAX_GROWTH = 150;
-/** The seconds that the server has to close the last connections. */
+/** Time for the server to close the last connections, in seconds. */
 const MAX_CLOSING = 40;
 
 const seconds = Number(Deno.args[0] ?? 120);
 const random = (below: number) => Math.floor(Math.random() * below);
 const pick = <T>(items: T[]): T => items[random(items.length)];
-/** Does not keep the process alive. */
+/** Waits. The timer does not keep the process alive. */
 const pause = (ms: number) =>
   new Promise((resolve) => Deno.unrefTimer(setTimeout(resolve, ms)));
 
@@ -135,7 +135,7 @@ await Promise.all(Array.from({ length: CLIENTS }, async () => {
     const kind = pick(Object.keys(kinds));
     counts[kind] = (counts[kind] ?? 0) + 1;
     const client = await TestClient.connect(addr);
-    // The server drops some of them, and the end interrupts others.
+    // The server drops some clients, and the end of the test interrupts others.
     await Promise.race([kinds[kind](client).catch(() => {}), over]);
     await client[Symbol.asyncDispose]();
   }

@@ -35,17 +35,17 @@ export interface ClientOptions {
 const READ_INTERVAL = 10;
 /** The seconds of reading that fit in the receive buffer of a slow client. */
 const BUFFERED = 0.05;
-/** The smallest receive buffer. A larger one reads for a slow client. */
+/** The minimum receive buffer. A larger one would read for a slow client. */
 const MIN_RECEIVE_BUFFER = 4096;
-/** The send buffer of a client. In a larger one a wait would not show. */
+/** The send buffer of a client. A larger one would hide a wait. */
 const SEND_BUFFER = 64 * 1024;
 /** The milliseconds after which a client that waits tries to write again. */
 const WRITE_INTERVAL = 1;
-/** The bytes that a client writes before others have their turn. */
+/** Maximum number of bytes that a client writes in one turn of the loop. */
 const MAX_WRITE = 256 * 1024;
 /** The bytes that are read at once. */
 const READ_SIZE = 256 * 1024;
-/** The connections that wait for their first bytes at most. */
+/** Maximum number of connections that wait for their first bytes. */
 const MAX_CONNECTING = 256;
 
 /** A client that sends and reads at given rates. */

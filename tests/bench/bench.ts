@@ -42,16 +42,16 @@ interface Results {
 interface Run {
   row: string;
   server: string;
-  /** Missing where the load generator failed. */
+  /** Missing if the load generator failed. */
   figures?: Figures;
   /** The figures of the row's second load. */
   base?: Figures;
 }
 
-/** A peer that takes more seconds in one round is not measured again. */
+/** A peer that takes longer in one round is not measured again, in seconds. */
 const PATIENCE = 20;
 
-/** Loads a fresh server, in bounded time. */
+/** Starts a server and measures a load on it, in bounded time. */
 async function measure(
   server: Candidate,
   load: LoadOptions,
@@ -143,7 +143,7 @@ function median(metric: Metric, runs: Run[]): number | undefined {
   return quantile(values, 0.5);
 }
 
-/** Whether the load ended too early for the metric. */
+/** Returns whether the load ended too early for the metric. */
 function isPart({ ofPart }: Metric, { timedOut }: Figures): boolean {
   return timedOut !== undefined && !(ofPart && timedOut !== "joining");
 }

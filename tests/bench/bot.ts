@@ -1,5 +1,5 @@
 /**
- * A bot that reads the events of its room in a loop, as the README has it:
+ * A bot that reads the events of its room in a loop, like the one in the README:
  *
  *     deno run -NR tests/bench/bot.ts DIRECTORY
  *

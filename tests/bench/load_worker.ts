@@ -24,13 +24,13 @@ const HEAD_SIZE = 64;
 const PAGE_SIZE = 64 * 1024;
 /** Starts each line of the load, and occurs nowhere else in the output. */
 const MARK = 0x40; // "@"
-/** The length of the time that follows the mark where latency is measured. */
+/** The length of the time that follows the mark if latency is measured. */
 const DIGITS = 16;
 /** The lines of one write: a paste, or the output of a program. */
 const LINES_PER_WRITE = 64;
 /**
- * The connections that wait for their first bytes at most. Deno and Node queue 511
- * connections to accept; the kernel retries any more after a second.
+ * Maximum number of connections that wait for their first bytes. Deno and Node queue
+ * 511 connections to accept; the kernel retries further ones after a second.
  */
 const MAX_CONNECTING = 500;
 
@@ -123,7 +123,7 @@ class Clients {
       const size = this.#read(socket);
       if (size <= 0) return;
       const end = HEAD_SIZE + size;
-      // The last 16 bytes may have bytes of an earlier read.
+      // The last 16 bytes may contain bytes of an earlier read.
       this.#memory.fill(0, end, (end + 15) & ~15);
       tally[Tally.marks] += this.#countMarks(HEAD_SIZE, end);
     };

@@ -52,7 +52,7 @@ export async function startServer(
   };
 }
 
-/** Reads a file of a process in /proc. It is empty where there is none. */
+/** Reads a file of a process in /proc. Returns an empty text if it does not exist. */
 async function proc(pid: number | undefined, file: string): Promise<string> {
   return pid === undefined
     ? ""
@@ -74,7 +74,7 @@ export async function processorTimeOf(
   pid?: number,
 ): Promise<number | undefined> {
   const stat = await proc(pid, "stat");
-  // Fields 14 and 15. Field 2 is a name in parentheses, which may hold blanks.
+  // Fields 14 and 15. Field 2 is a name in parentheses, which can contain spaces.
   const [user, system] = stat.slice(stat.lastIndexOf(")")).split(" ").slice(12);
   if (system !== undefined) return (Number(user) + Number(system)) / 100;
 }

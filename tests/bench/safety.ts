@@ -287,11 +287,11 @@ interface SafetyRun {
   scenario: string;
   server: string;
   network: "namespace" | "loopback";
-  /** Missing where the scenario failed. */
+  /** Missing if the scenario failed. */
   figures?: SafetyFigures;
 }
 
-/** Runs a command in a new network namespace, as a usual Linux server has it. */
+/** Runs a command in a new network namespace with the settings of a usual server. */
 const NAMESPACE = [
   ...["unshare", "--net", "sh", "-c"],
   `ip link set lo mtu 1500 up &&

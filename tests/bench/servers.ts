@@ -12,7 +12,7 @@ export interface Candidate {
   /** The directory in which the command runs. */
   cwd: string;
   command(load: LoadOptions): string[];
-  /** The version of its platform, where it is not this Deno. */
+  /** The version of its platform, unless that is this Deno. */
   version?: string;
 }
 
@@ -100,7 +100,7 @@ async function tokio(): Promise<Found> {
   return { title: "tokio", version: `Rust ${short}`, command: () => command };
 }
 
-/** Makes the directory of the compiled servers, which later runs use again. */
+/** Creates the directory of the compiled servers, which later runs reuse. */
 async function buildDirectory(): Promise<string> {
   const directory = `${Deno.env.get("TMPDIR") ?? "/tmp"}/linechat-bench`;
   await Deno.mkdir(directory, { recursive: true });

@@ -52,7 +52,7 @@ const libc = openLibrary();
 const EVENT = Deno.build.arch === "x86_64"
   ? { fd: 1, words: 3 }
   : { fd: 2, words: 4 };
-/** The number of events that one system call returns at most. */
+/** Maximum number of events that one system call returns. */
 const MAX_EVENTS = 512;
 /** The milliseconds after which a loop checks its condition again. */
 const MAX_WAIT = 1;
@@ -123,7 +123,7 @@ export class Socket {
   }
 
   /**
-   * Reads some bytes. Returns 0 at the end and -1 where there are none. After a
+   * Reads some bytes. Returns 0 at the end and -1 if there are none yet. After a
    * failure it returns -1 once and then 0.
    */
   read(buffer: Uint8Array<ArrayBuffer>): number {
