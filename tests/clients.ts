@@ -13,7 +13,7 @@ import {
 const encoder = new TextEncoder();
 
 /** Matches the notice that follows the welcome. */
-export const GREETING =
+const GREETING =
   /^-- (No one else is|\d+) here(: .+)?\. \/help lists the commands$/;
 
 /** Returns a reader for the lines that a connection receives. */
@@ -60,16 +60,23 @@ export abstract class LineClient implements AsyncDisposable {
     return lines;
   }
 
+  /** Reads the welcome and the greeting. */
+  async readWelcome(): Promise<void> {
+    assertEquals(await this.line(), `Welcome ${this.name}`);
+    assertMatch((await this.line())!, GREETING);
+  }
+
   /** Closes the connection and discards unread lines. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#lines.cancel().catch(() => {});
   }
 }
 
-/** One end of a TCP connection. */
-export abstract class SocketClient extends LineClient {
+/** One end of a connection of any transport. */
+export class SocketClient extends LineClient {
   constructor(
-    readonly conn: Deno.TcpConn,
+    readonly conn: Deno.Conn,
+    public name: string,
     readable: ReadableStream<Uint8Array<ArrayBuffer>> = conn.readable,
   ) {
     super(readable);
@@ -89,11 +96,8 @@ export abstract class SocketClient extends LineClient {
 
 /** A client on a TCP connection. */
 export class TestClient extends SocketClient {
-  readonly name: string;
-
   private constructor(conn: Deno.TcpConn) {
-    super(conn);
-    this.name = formatAddress(conn.localAddr.hostname, conn.localAddr.port);
+    super(conn, formatAddress(conn.localAddr.hostname, conn.localAddr.port));
   }
 
   /** Connects without reading the welcome. */
@@ -104,8 +108,7 @@ export class TestClient extends SocketClient {
   /** Connects and reads the welcome and the greeting. */
   static async join(addr: Deno.NetAddr): Promise<TestClient> {
     const client = await TestClient.connect(addr);
-    assertEquals(await client.line(), `Welcome ${client.name}`);
-    assertMatch((await client.line())!, GREETING);
+    await client.readWelcome();
     return client;
   }
 }

@@ -2,8 +2,18 @@
 
 const encoder = new TextEncoder();
 
-/** Whether this system has the signals of Unix. */
+/** Whether this system has the signals, pipes and file modes of Unix. */
 export const UNIX = Deno.build.os !== "windows";
+
+/** Registers a test that needs Unix. */
+export function unixTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, ignore: !UNIX, fn });
+}
+
+/** Registers a test that needs a device or a setting of Linux. */
+export function linuxTest(name: string, fn: () => Promise<void>): void {
+  Deno.test({ name, ignore: Deno.build.os !== "linux", fn });
+}
 
 /** Options of {@linkcode Command}. */
 export interface CommandOptions {
@@ -160,15 +170,35 @@ export async function startServer(
     ["--hostname", "127.0.0.1", "--port", "0", ...args],
     options,
   );
-  const line = await server.line();
-  const [, host, port] = /(\S+):(\d+)$/.exec(line ?? "") ?? [];
-  if (host === undefined) {
-    const stderr = line ?? await server.stderr();
+  try {
+    return Object.assign(server, { addr: await addressOf(server) });
+  } catch (error) {
     await server[Symbol.asyncDispose]();
-    throw new Error(`Cannot start a server: ${stderr}`);
+    throw error;
+  }
+}
+
+/** Starts a server from bash. The script runs it as `"$@"`. */
+export function startInBash(
+  script: string,
+  args: string[],
+  permissions: string[] = ["-N"],
+): Command {
+  const deno = [Deno.execPath(), "run", "--no-prompt", ...permissions];
+  return new Command(
+    "server.ts",
+    ["-c", script, "bash", ...deno, "server.ts", ...args],
+    { binary: "bash" },
+  );
+}
+
+/** Waits until a server listens. Returns the address in the next line of stdout. */
+export async function addressOf(server: Command): Promise<Deno.NetAddr> {
+  const line = await server.line();
+  const [, host, port] = /(\S+):(\d+)(?: \(TLS\))?$/.exec(line ?? "") ?? [];
+  if (host === undefined) {
+    throw new Error(`Cannot start a server: ${line ?? await server.stderr()}`);
   }
   const hostname = host.replace(/^\[(.+)\]$/, "$1");
-  return Object.assign(server, {
-    addr: { transport: "tcp", hostname, port: Number(port) } as const,
-  });
+  return { transport: "tcp", hostname, port: Number(port) };
 }

@@ -1,21 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { Chat, type Connection } from "../mod.ts";
-import { LineClient } from "./clients.ts";
-
-/** A client on any kind of connection. */
-class ConnClient extends LineClient {
-  constructor(readonly conn: Deno.Conn, readonly name: string) {
-    super(conn.readable);
-  }
-
-  async send(text: string): Promise<void> {
-    await this.conn.write(new TextEncoder().encode(text));
-  }
-
-  async end(): Promise<void> {
-    await this.conn.closeWrite();
-  }
-}
+import { SocketClient } from "./clients.ts";
 
 /** Checks that clients of a listener can join, talk and leave. */
 async function assertServes(
@@ -27,7 +12,7 @@ async function assertServes(
   const served = chat.serve(listener);
   const join = async (serial: number) => {
     const conn = await connect();
-    const client = new ConnClient(conn, nameOf(conn, serial));
+    const client = new SocketClient(conn, nameOf(conn, serial));
     assertEquals(await client.line(), `Welcome ${client.name}`);
     return client;
   };

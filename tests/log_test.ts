@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Chat, ChatEvent } from "../mod.ts";
 import { Log, type LogFormat } from "../server/log.ts";
 import { TestClient } from "./clients.ts";
-import { Command, UNIX } from "./commands.ts";
+import { addressOf, linuxTest, startInBash, unixTest } from "./commands.ts";
 
 /** A replacement for stderr that can be full. */
 class Sink {
@@ -188,61 +188,33 @@ Deno.test("the number of frequent failures is logged once a minute", () => {
 });
 
 for (const options of ["--log=off", "--log=text --log-messages"]) {
-  Deno.test({
-    name: `the server survives a full disk with ${options}`,
-    ignore: Deno.build.os !== "linux", // The system has /dev/full.
-    async fn() {
-      const command = [Deno.execPath(), "run", "--no-prompt", "-N"].concat(
-        ["server.ts", "--hostname=127.0.0.1", "--port=0"],
-        ["--max-backlog=1048576", ...options.split(" ")],
-      );
-      await using server = new Command(
-        "server.ts",
-        ["-c", 'exec "$@" 2>/dev/full', "bash", ...command],
-        { binary: "bash" },
-      );
-      const [, port] = /:(\d+)$/.exec(await server.line() ?? "")!;
-      const addr: Deno.NetAddr = {
-        transport: "tcp",
-        hostname: "127.0.0.1",
-        port: Number(port),
-      };
-      await using slow = await TestClient.join(addr); // Reads nothing more.
-      await using bob = await TestClient.join(addr);
-      const line = `${"x".repeat(999)}\n`;
-      do await bob.send(line); while (
-        await bob.line() !== `${slow.name} is offline`
-      );
-      await using carol = await TestClient.join(addr);
-      await carol.send("hello\n");
-      assertMatch(await carol.line() ?? "", /: (hello|x+)$/);
-      server.kill("SIGTERM");
-      assertEquals(await server.code(), 0);
-    },
+  linuxTest(`the server survives a full disk with ${options}`, async () => {
+    await using server = startInBash('exec "$@" 2>/dev/full', [
+      ...["--hostname=127.0.0.1", "--port=0"],
+      ...["--max-backlog=1048576", ...options.split(" ")],
+    ]);
+    const addr = await addressOf(server);
+    await using slow = await TestClient.join(addr); // Does not read.
+    await using bob = await TestClient.join(addr);
+    const line = `${"x".repeat(999)}\n`;
+    do await bob.send(line); while (
+      await bob.line() !== `${slow.name} is offline`
+    );
+    await using carol = await TestClient.join(addr);
+    await carol.send("hello\n");
+    assertMatch(await carol.line() ?? "", /: (hello|x+)$/);
+    server.kill("SIGTERM");
+    assertEquals(await server.code(), 0);
   });
 }
 
-Deno.test({
-  name: "the server survives a stderr that is closed",
-  ignore: !UNIX,
-  async fn() {
-    const command = [Deno.execPath(), "run", "--no-prompt", "-N"].concat(
-      ["server.ts", "--hostname=127.0.0.1", "--port=0", "--log=text"],
-    );
-    await using server = new Command(
-      "server.ts",
-      ["-c", 'exec "$@" 2>&-', "bash", ...command],
-      { binary: "bash" },
-    );
-    const [, port] = /:(\d+)$/.exec(await server.line() ?? "")!;
-    await using ann = await TestClient.join({
-      transport: "tcp",
-      hostname: "127.0.0.1",
-      port: Number(port),
-    });
-    await ann.send("hello\n");
-    assertEquals(await ann.line(), `${ann.name}: hello`);
-    server.kill("SIGTERM");
-    assertEquals(await server.code(), 0);
-  },
+unixTest("the server survives a stderr that is closed", async () => {
+  await using server = startInBash('exec "$@" 2>&-', [
+    ...["--hostname=127.0.0.1", "--port=0", "--log=text"],
+  ]);
+  await using ann = await TestClient.join(await addressOf(server));
+  await ann.send("hello\n");
+  assertEquals(await ann.line(), `${ann.name}: hello`);
+  server.kill("SIGTERM");
+  assertEquals(await server.code(), 0);
 });

@@ -5,13 +5,12 @@ import { SocketClient } from "./clients.ts";
 
 /** The end of the server of a connection. */
 export class Peer extends SocketClient {
-  /** The name of the client in the room. */
-  name: string;
-
   constructor(conn: Deno.TcpConn) {
+    const { hostname, port } = conn.remoteAddr;
     // The stream of a `Deno.Conn` closes both directions at its end.
     super(
       conn,
+      formatAddress(hostname, port),
       new ReadableStream({
         async pull(controller) {
           const buffer = new Uint8Array(4096);
@@ -21,8 +20,6 @@ export class Peer extends SocketClient {
         },
       }),
     );
-    const { hostname, port } = conn.remoteAddr;
-    this.name = formatAddress(hostname, port);
   }
 
   override async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,14 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import config from "../deno.json" with { type: "json" };
 import { TestClient } from "./clients.ts";
 import { OPTIONS } from "../server/options.ts";
-import { Command, startServer, UNIX } from "./commands.ts";
+import {
+  addressOf,
+  Command,
+  linuxTest,
+  startInBash,
+  startServer,
+  unixTest,
+} from "./commands.ts";
 
 const MB = 1_000_000;
 /** More than the system buffers for a connection, and less than the backlog. */
@@ -65,12 +72,11 @@ Deno.test("the first line of the server ends with an address that accepts client
     "--port=0",
   ]);
   const [, port] = /127\.0\.0\.1:(\d+)$/.exec(await server.line() ?? "")!;
-  const addr = {
+  await using ann = await TestClient.join({
     transport: "tcp",
     hostname: "127.0.0.1",
-    port: +port,
-  } as const;
-  await using ann = await TestClient.join(addr);
+    port: Number(port),
+  });
   await ann.send("hi\n");
   assertEquals(await ann.line(), `${ann.name}: hi`);
 });
@@ -97,9 +103,9 @@ Deno.test("the server listens on a port that is given", async () => {
 
 Deno.test("the server listens on each port that is given", async () => {
   await using server = await startServer(["--port", "0"]);
-  const [, port] = /:(\d+)$/.exec(await server.line() ?? "")!;
+  const other = await addressOf(server);
   await using ann = await TestClient.join(server.addr);
-  await using bob = await TestClient.join({ ...server.addr, port: +port });
+  await using bob = await TestClient.join(other);
   assertEquals(await ann.line(), `${bob.name} is online`);
 });
 
@@ -169,24 +175,21 @@ for (
     ["", ENGLISH],
   ] as const
 ) {
-  Deno.test({
-    name: `the room is in ${
+  linuxTest(
+    `the room is in ${
       expected === CHINESE ? "Chinese" : "English"
     } by default where LANG is "${lang}"`,
-    // Other systems do not use LANG.
-    ignore: Deno.build.os !== "linux",
-    async fn() {
+    async () => {
       await using server = await startServer([], { lang });
       assertEquals(await roomLines(server.addr), [...expected]);
     },
-  });
+  );
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
-  Deno.test({
-    name: `the server informs its clients and exits with 0 on ${signal}`,
-    ignore: !UNIX,
-    async fn() {
+  unixTest(
+    `the server informs its clients and exits with 0 on ${signal}`,
+    async () => {
       await using server = await startServer();
       await using ann = await TestClient.join(server.addr);
       await using bob = await TestClient.join(server.addr);
@@ -196,31 +199,25 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
       assertEquals(await server.code(), 0);
       assertEquals(await server.stderr(), "");
     },
-  });
+  );
 }
 
-Deno.test({
-  name: "the server sends pending lines after a signal",
-  ignore: !UNIX,
-  async fn() {
-    await using server = await startServer();
-    await using ann = await TestClient.join(server.addr);
-    await using bob = await TestClient.join(server.addr);
-    await talk(bob, LOTS); // Ann reads this after the signal.
-    server.kill("SIGTERM");
-    assertEquals(await bob.rest(), [CLOSING]);
-    const lines = await ann.rest();
-    assertEquals(lines.length, 1 + LOTS / 1000 + 1);
-    assertEquals(lines.at(-1), CLOSING);
-    assertEquals(await server.code(), 0);
-  },
+unixTest("the server sends pending lines after a signal", async () => {
+  await using server = await startServer();
+  await using ann = await TestClient.join(server.addr);
+  await using bob = await TestClient.join(server.addr);
+  await talk(bob, LOTS); // Ann reads this after the signal.
+  server.kill("SIGTERM");
+  assertEquals(await bob.rest(), [CLOSING]);
+  const lines = await ann.rest();
+  assertEquals(lines.length, 1 + LOTS / 1000 + 1);
+  assertEquals(lines.at(-1), CLOSING);
+  assertEquals(await server.code(), 0);
 });
 
-Deno.test({
-  name:
-    "the server exits within 3 seconds of a signal if a client does not read",
-  ignore: !UNIX,
-  async fn() {
+unixTest(
+  "the server exits within 3 seconds of a signal if a client does not read",
+  async () => {
     await using server = await startServer();
     await using _stuck = await TestClient.join(server.addr);
     await using bob = await TestClient.join(server.addr);
@@ -231,23 +228,19 @@ Deno.test({
     const seconds = (performance.now() - start) / 1000;
     assert(seconds < 3, `it took ${seconds} s`);
   },
-});
+);
 
-Deno.test({
-  name: "the server exits at once on a second signal",
-  ignore: !UNIX,
-  async fn() {
-    await using server = await startServer();
-    await using _stuck = await TestClient.join(server.addr);
-    await using bob = await TestClient.join(server.addr);
-    await talk(bob, LOTS);
-    server.kill("SIGTERM");
-    assertEquals(await bob.line(), CLOSING);
-    server.kill("SIGINT");
-    // It would exit with 0 if it waited for the client that does not read.
-    assertEquals(await server.code(), 1);
-    assertEquals(await server.stderr(), "");
-  },
+unixTest("the server exits at once on a second signal", async () => {
+  await using server = await startServer();
+  await using _stuck = await TestClient.join(server.addr);
+  await using bob = await TestClient.join(server.addr);
+  await talk(bob, LOTS);
+  server.kill("SIGTERM");
+  assertEquals(await bob.line(), CLOSING);
+  server.kill("SIGINT");
+  // It would exit with 0 if it waited for the client that does not read.
+  assertEquals(await server.code(), 1);
+  assertEquals(await server.stderr(), "");
 });
 
 Deno.test("the server refuses an address that is in use", async () => {
@@ -431,23 +424,22 @@ for (
   });
 }
 
-Deno.test("the server reports a stdout that cannot be written in one line", async () => {
-  for (const option of ["--port=0", "--help", "--version"]) {
-    await using server = new Command(
-      "server.ts",
-      [
-        ...["-c", 'exec "$@" >/dev/full', "bash", Deno.execPath(), "run", "-N"],
-        ...["server.ts", "--lang=en", option],
-      ],
-      { binary: "bash" },
-    );
-    assertEquals(
-      await server.stderr(),
-      "Cannot write to stdout: the disk is full\n",
-    );
-    assertEquals(await server.code(), 1);
-  }
-});
+linuxTest(
+  "the server reports a stdout that cannot be written in one line",
+  async () => {
+    for (const option of ["--port=0", "--help", "--version"]) {
+      await using server = startInBash('exec "$@" >/dev/full', [
+        "--lang=en",
+        option,
+      ]);
+      assertEquals(
+        await server.stderr(),
+        "Cannot write to stdout: the disk is full\n",
+      );
+      assertEquals(await server.code(), 1);
+    }
+  },
+);
 
 Deno.test("--connect-rate limits the new connections of an address", async () => {
   await using server = await startServer(["--connect-rate=2"]);
@@ -458,53 +450,40 @@ Deno.test("--connect-rate limits the new connections of an address", async () =>
   assertEquals(await carol.line(), undefined);
 });
 
-Deno.test({
-  name: "the log goes to stderr and not to stdout",
-  ignore: !UNIX,
-  async fn() {
-    await using server = await startServer(["--max-backlog", "1048576"]);
-    const log = await causeLog(server.addr);
-    server.kill("SIGTERM");
-    assertEquals(await server.line(), undefined);
-    assertEquals(await server.stderr(), log);
-    assertEquals(await server.code(), 0);
-  },
+unixTest("the log goes to stderr and not to stdout", async () => {
+  await using server = await startServer(["--max-backlog", "1048576"]);
+  const log = await causeLog(server.addr);
+  server.kill("SIGTERM");
+  assertEquals(await server.line(), undefined);
+  assertEquals(await server.stderr(), log);
+  assertEquals(await server.code(), 0);
 });
 
-Deno.test({
-  name: "the server continues when its stdout is closed",
-  ignore: !UNIX,
-  async fn() {
-    await using server = await startServer();
-    await server.closeStdout();
-    await using ann = await TestClient.join(server.addr);
-    await ann.send("hi\n");
-    assertEquals(await ann.line(), `${ann.name}: hi`);
-    server.kill("SIGTERM");
-    assertEquals(await ann.rest(), [CLOSING]);
-    assertEquals(await server.code(), 0);
-  },
+unixTest("the server continues when its stdout is closed", async () => {
+  await using server = await startServer();
+  await server.closeStdout();
+  await using ann = await TestClient.join(server.addr);
+  await ann.send("hi\n");
+  assertEquals(await ann.line(), `${ann.name}: hi`);
+  server.kill("SIGTERM");
+  assertEquals(await ann.rest(), [CLOSING]);
+  assertEquals(await server.code(), 0);
 });
 
-Deno.test({
-  name: "the server continues when its stderr is closed",
-  ignore: !UNIX,
-  async fn() {
-    await using server = await startServer(["--max-backlog", "1048576"], {
-      stderrClosed: true,
-    });
-    await causeLog(server.addr);
-    await using ann = await TestClient.join(server.addr);
-    server.kill("SIGTERM");
-    assertEquals((await ann.rest()).at(-1), CLOSING);
-    assertEquals(await server.code(), 0);
-  },
+unixTest("the server continues when its stderr is closed", async () => {
+  await using server = await startServer(["--max-backlog", "1048576"], {
+    stderrClosed: true,
+  });
+  await causeLog(server.addr);
+  await using ann = await TestClient.join(server.addr);
+  server.kill("SIGTERM");
+  assertEquals((await ann.rest()).at(-1), CLOSING);
+  assertEquals(await server.code(), 0);
 });
 
-Deno.test({
-  name: "--log text logs joins, leaves and new names, but no messages",
-  ignore: !UNIX,
-  async fn() {
+unixTest(
+  "--log text logs joins, leaves and new names, but no messages",
+  async () => {
     await using server = await startServer(["--log", "text"]);
     const ann = await TestClient.join(server.addr);
     await ann.send("/nick ann\nhello\n/me waves\n/quit\n");
@@ -518,12 +497,11 @@ Deno.test({
       "left ann 127.0.0.1",
     ]);
   },
-});
+);
 
-Deno.test({
-  name: "--log json --log-messages logs each event and message as an object",
-  ignore: !UNIX,
-  async fn() {
+unixTest(
+  "--log json --log-messages logs each event and message as an object",
+  async () => {
     await using server = await startServer(["--log=json", "--log-messages"]);
     const ann = await TestClient.join(server.addr);
     await ann.send('say "hi"\n/quit\n');
@@ -547,37 +525,29 @@ Deno.test({
       ],
     );
   },
+);
+
+unixTest("no events are logged by default", async () => {
+  await using server = await startServer();
+  const ann = await TestClient.join(server.addr);
+  await ann.send("hello\n/quit\n");
+  await ann.rest();
+  server.kill("SIGTERM");
+  assertEquals(await server.code(), 0);
+  assertEquals(await server.stderr(), "");
 });
 
-Deno.test({
-  name: "no events are logged by default",
-  ignore: !UNIX,
-  async fn() {
-    await using server = await startServer();
-    const ann = await TestClient.join(server.addr);
-    await ann.send("hello\n/quit\n");
-    await ann.rest();
-    server.kill("SIGTERM");
-    assertEquals(await server.code(), 0);
-    assertEquals(await server.stderr(), "");
-  },
-});
-
-Deno.test({
-  name: "--log json logs a failure as an object",
-  ignore: !UNIX,
-  async fn() {
-    await using server = await startServer([
-      "--log=json",
-      "--max-backlog=1048576",
-    ]);
-    const log = await causeLog(server.addr);
-    server.kill("SIGTERM");
-    const failures = (await server.stderr()).trimEnd().split("\n")
-      .map((line) => JSON.parse(line))
-      .filter(({ type }) => type === "failure");
-    assertEquals(failures.map(({ message }) => `${message}\n`), [log]);
-  },
+unixTest("--log json logs a failure as an object", async () => {
+  await using server = await startServer([
+    "--log=json",
+    "--max-backlog=1048576",
+  ]);
+  const log = await causeLog(server.addr);
+  server.kill("SIGTERM");
+  const failures = (await server.stderr()).trimEnd().split("\n")
+    .map((line) => JSON.parse(line))
+    .filter(({ type }) => type === "failure");
+  assertEquals(failures.map(({ message }) => `${message}\n`), [log]);
 });
 
 Deno.test("--log-messages alone logs as text", async () => {

@@ -1,7 +1,14 @@
 /** Helpers of the tests with TLS. */
 
 import { assert } from "@std/assert";
-import { type CommandOptions, type Server, startServer } from "./commands.ts";
+import { formatAddress } from "../mod.ts";
+import { SocketClient } from "./clients.ts";
+import {
+  addressOf,
+  type CommandOptions,
+  type Server,
+  startServer,
+} from "./commands.ts";
 
 async function openssl(...args: string[]): Promise<void> {
   const { success, stderr } = await new Deno.Command("openssl", {
@@ -110,6 +117,22 @@ export async function connectTls(
   return await Deno.connectTls({ hostname, port, caCerts });
 }
 
+/** Creates a client on a TLS connection. */
+export function tlsClient(conn: Deno.TlsConn): SocketClient {
+  const { hostname, port } = conn.localAddr as Deno.NetAddr;
+  return new SocketClient(conn, formatAddress(hostname, port));
+}
+
+/** Connects to a TLS port, and reads the welcome and the greeting. */
+export async function joinTls(
+  addr: Deno.NetAddr,
+  certificate: Certificate,
+): Promise<SocketClient> {
+  const client = tlsClient(await connectTls(addr, certificate));
+  await client.readWelcome();
+  return client;
+}
+
 /** A server with a plain port and a TLS port. */
 export type TlsServer = Server & { readonly tlsAddr: Deno.NetAddr };
 
@@ -123,8 +146,5 @@ export async function startTlsServer(
     ["--tls-port", "0", ...certificate.options, ...args],
     options,
   );
-  const [, port] = /:(\d+) \(TLS\)$/.exec(await server.line() ?? "")!;
-  return Object.assign(server, {
-    tlsAddr: { ...server.addr, port: Number(port) },
-  });
+  return Object.assign(server, { tlsAddr: await addressOf(server) });
 }

@@ -2,9 +2,21 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { setTimeout as delay } from "node:timers/promises";
 import { Chat, type Connection } from "../mod.ts";
 import { TlsListener } from "../server/tls.ts";
-import { linesOf, namesOf, TestClient } from "./clients.ts";
-import { Command, startServer, UNIX } from "./commands.ts";
-import { Certificate, connectTls, startTlsServer } from "./tls.ts";
+import { namesOf, TestClient } from "./clients.ts";
+import {
+  addressOf,
+  Command,
+  startInBash,
+  startServer,
+  unixTest,
+} from "./commands.ts";
+import {
+  Certificate,
+  connectTls,
+  joinTls,
+  startTlsServer,
+  tlsClient,
+} from "./tls.ts";
 
 const encoder = new TextEncoder();
 const PERMISSIONS = { permissions: ["-N", "-R"] };
@@ -58,17 +70,15 @@ Deno.test("clients of a TLS port and of a plain port are in one room", async () 
   await using certificate = await Certificate.make();
   await using server = await startTlsServer(certificate);
   await using ann = await TestClient.join(server.addr);
-  const conn = await connectTls(server.tlsAddr, certificate);
-  const bob = linesOf(conn);
-  assertMatch((await bob.read()).value!, /^Welcome 127\.0\.0\.1:\d+$/);
-  await bob.read(); // The greeting.
-  await ann.line(); // Bob joins.
+  await using bob = await joinTls(server.tlsAddr, certificate);
   await ann.send("hello\n");
-  assertEquals((await bob.read()).value, `${ann.name}: hello`);
-  await conn.write(encoder.encode("hi\n"));
-  assertEquals(await ann.line(), `${ann.name}: hello`);
-  assertMatch(await ann.line() ?? "", /: hi$/);
-  await bob.cancel();
+  assertEquals(await bob.line(), `${ann.name}: hello`);
+  await bob.send("hi\n");
+  assertEquals(await ann.lines(3), [
+    `${bob.name} is online`,
+    `${ann.name}: hello`,
+    `${bob.name}: hi`,
+  ]);
 });
 
 Deno.test("a port is a TLS port if there is a certificate and no --tls-port", async () => {
@@ -80,14 +90,10 @@ Deno.test("a port is a TLS port if there is a certificate and no --tls-port", as
   );
   const line = await server.line() ?? "";
   const [, port] = /^Listening on 127\.0\.0\.1:(\d+) \(TLS\)$/.exec(line)!;
-  const conn = await connectTls(
+  await using _ann = await joinTls(
     { transport: "tcp", hostname: "127.0.0.1", port: Number(port) },
     certificate,
   );
-  const ann = linesOf(conn);
-  assertMatch((await ann.read()).value!, /^Welcome /);
-  await ann.read(); // The greeting.
-  await ann.cancel();
 });
 
 Deno.test("the server opens no port but the TLS port", async () => {
@@ -101,32 +107,27 @@ Deno.test("the server opens no port but the TLS port", async () => {
     { permissions: [`--allow-net=127.0.0.1:${port}`, "-R"] },
   );
   assertEquals(await server.line(), `Listening on 127.0.0.1:${port} (TLS)`);
-  const conn = await connectTls(
+  await using _ann = await joinTls(
     { transport: "tcp", hostname: "127.0.0.1", port },
     certificate,
   );
-  const ann = linesOf(conn);
-  const { localAddr } = conn;
-  assert(localAddr.transport === "tcp");
-  assertEquals((await ann.read()).value, `Welcome 127.0.0.1:${localAddr.port}`);
-  await ann.read(); // The greeting.
-  await ann.cancel();
 });
 
 Deno.test("a TLS client that ends its output receives pending lines and leaves", async () => {
   await using certificate = await Certificate.make();
   await using server = await startTlsServer(certificate);
-  const conn = await connectTls(server.tlsAddr, certificate);
-  const ann = linesOf(conn);
-  const name = (await ann.read()).value!.replace("Welcome ", "");
-  await ann.read(); // The greeting.
+  await using ann = await joinTls(server.tlsAddr, certificate);
   await using bob = await TestClient.join(server.addr);
-  await ann.read(); // Bob joins.
-  await conn.write(encoder.encode("the end"));
-  await conn.closeWrite();
-  assertEquals((await ann.read()).value, `${name}: the end`);
-  assertEquals((await ann.read()).done, true);
-  assertEquals(await bob.lines(2), [`${name}: the end`, `${name} is offline`]);
+  await ann.send("the end");
+  await ann.end();
+  assertEquals(await ann.rest(), [
+    `${bob.name} is online`,
+    `${ann.name}: the end`,
+  ]);
+  assertEquals(await bob.lines(2), [
+    `${ann.name}: the end`,
+    `${ann.name} is offline`,
+  ]);
 });
 
 Deno.test("plain text to a TLS port gets an alert, a line in the log and no announcement", async () => {
@@ -149,10 +150,9 @@ Deno.test("plain text to a TLS port gets an alert, a line in the log and no anno
   );
 });
 
-Deno.test({
-  name: "failed handshakes are one line in the log until the server ends",
-  ignore: !UNIX,
-  async fn() {
+unixTest(
+  "failed handshakes are one line in the log until the server ends",
+  async () => {
     await using certificate = await Certificate.make();
     await using server = await startTlsServer(certificate);
     const { hostname, port } = server.tlsAddr;
@@ -167,27 +167,22 @@ Deno.test({
     assertMatch(lines[0], /^Cannot secure .* does not speak TLS$/);
     assertMatch(lines[1], /^Cannot secure .* \(and 18 more like this\)$/);
   },
-});
+);
 
-Deno.test({
-  name:
-    "a silent handshake delays neither other clients nor the end of the server",
-  ignore: !UNIX,
-  async fn() {
+unixTest(
+  "a silent handshake delays neither other clients nor the end of the server",
+  async () => {
     await using certificate = await Certificate.make();
     await using server = await startTlsServer(certificate);
     await using silent = await TestClient.connect(server.tlsAddr);
-    const ann = linesOf(await connectTls(server.tlsAddr, certificate));
-    assertMatch((await ann.read()).value!, /^Welcome /);
-    await ann.read(); // The greeting.
+    await using ann = await joinTls(server.tlsAddr, certificate);
     server.kill("SIGTERM");
-    assertEquals((await ann.read()).value, "The server is shutting down");
+    assertEquals(await ann.line(), "The server is shutting down");
     assertEquals(await server.code(), 0);
     assertEquals(await server.stderr(), "");
     await silent.rest().catch(() => {});
-    await ann.cancel();
   },
-});
+);
 
 Deno.test("silent handshakes count as clients until they end", async () => {
   await using certificate = await Certificate.make();
@@ -195,59 +190,42 @@ Deno.test("silent handshakes count as clients until they end", async () => {
   const silent = await Promise.all(
     Array.from({ length: 3 }, () => TestClient.connect(server.tlsAddr)),
   );
-  const refused = linesOf(await connectTls(server.tlsAddr, certificate));
-  assertMatch((await refused.read()).value!, /^Cannot enter: /);
-  assertEquals((await refused.read()).done, true);
+  const connect = async () =>
+    tlsClient(await connectTls(server.tlsAddr, certificate));
+  await using refused = await connect();
+  assertMatch(await refused.line() ?? "", /^Cannot enter: /);
+  assertEquals(await refused.line(), undefined);
   for (const client of silent) await client[Symbol.asyncDispose]();
   let welcome: string | undefined;
   while (!welcome?.startsWith("Welcome ")) {
-    const ann = linesOf(await connectTls(server.tlsAddr, certificate));
-    welcome = (await ann.read().catch(() => ({ value: "" }))).value;
-    await ann.cancel().catch(() => {});
+    await using ann = await connect();
+    welcome = await ann.line().catch(() => undefined);
   }
 });
 
-Deno.test({
-  name: "the server survives a lack of file descriptors on a TLS port",
-  ignore: !UNIX,
-  async fn() {
+unixTest(
+  "the server survives a lack of file descriptors on a TLS port",
+  async () => {
     await using certificate = await Certificate.make();
-    const command = [Deno.execPath(), "run", "--no-prompt", "-N", "-R"].concat(
-      ["server.ts", "--hostname=127.0.0.1", "--port=0", "--log=text"],
-      certificate.options,
-    );
-    await using server = new Command(
-      "server.ts",
-      ["-c", 'ulimit -n 64 && exec "$@"', "bash", ...command],
-      { binary: "bash" },
-    );
-    const [, port] = /:(\d+) \(TLS\)$/.exec(await server.line() ?? "")!;
-    const addr: Deno.NetAddr = {
-      transport: "tcp",
-      hostname: "127.0.0.1",
-      port: Number(port),
-    };
-    const conn = await connectTls(addr, certificate);
-    const ann = linesOf(conn);
-    const name = (await ann.read()).value!.replace("Welcome ", "");
-    await ann.read(); // The greeting.
+    await using server = startInBash('ulimit -n 64 && exec "$@"', [
+      ...["--hostname=127.0.0.1", "--port=0", "--log=text"],
+      ...certificate.options,
+    ], ["-N", "-R"]);
+    const addr = await addressOf(server);
+    await using ann = await joinTls(addr, certificate);
     const silent = await Promise.all(
       Array.from({ length: 100 }, () => TestClient.connect(addr)),
     );
     await server.logs(/failure Cannot accept connections: /);
-    await conn.write(encoder.encode("still here\n"));
-    assertEquals((await ann.read()).value, `${name}: still here`);
+    await ann.send("still here\n");
+    assertEquals(await ann.line(), `${ann.name}: still here`);
     for (const client of silent) await client[Symbol.asyncDispose]();
-    const bob = linesOf(await connectTls(addr, certificate));
-    assertMatch((await bob.read()).value!, /^Welcome /);
-    await bob.read(); // The greeting.
-    await bob.cancel();
-    await ann.cancel();
+    await using _bob = await joinTls(addr, certificate);
     server.kill("SIGKILL");
     const failures = (await server.stderr()).match(/Cannot accept/g);
     assertEquals(failures?.length, 1);
   },
-});
+);
 
 Deno.test("closing a connection releases a client that is silent in its handshake", async () => {
   await using certificate = await Certificate.make();
@@ -341,51 +319,37 @@ Deno.test("a chat serves a client of Deno.listenTls after its handshake", async 
   await using plain = await TestClient.connect(addr);
   await plain.send("hello\n");
   await plain.rest();
-  const ann = linesOf(await connectTls(addr, certificate));
-  const welcome = (await ann.read()).value;
-  assertEquals(namesOf(chat).map((name) => `Welcome ${name}`), [welcome]);
+  await using ann = await joinTls(addr, certificate);
+  assertEquals(namesOf(chat), [ann.name]);
   const closed = chat.close();
   await silent[Symbol.asyncDispose](); // Deno does not close its socket.
   await closed;
   await served;
   assertEquals(logged.length, 1);
   assertMatch(logged[0], new RegExp(`^Cannot secure ${plain.name}: `));
-  await ann.cancel();
 });
 
-Deno.test({
-  name: "SIGHUP renews the certificate and disconnects nobody",
-  ignore: !UNIX,
-  async fn() {
-    await using certificate = await Certificate.make();
-    await using server = await startTlsServer(certificate);
-    const conn = await connectTls(server.tlsAddr, certificate);
-    const ann = linesOf(conn);
-    await ann.read();
-    await ann.read(); // The greeting.
-    const old = await Deno.readTextFile(certificate.cert);
-    await certificate.renew();
-    server.kill("SIGHUP");
-    await server.logs(/^The certificate was renewed$/m);
-    const bob = linesOf(await connectTls(server.tlsAddr, certificate));
-    await bob.read();
-    await bob.read(); // The greeting.
-    assertMatch((await ann.read()).value!, / is online$/);
-    await conn.write(encoder.encode("still here\n"));
-    assertMatch((await bob.read()).value!, /: still here$/);
-    const { hostname, port } = server.tlsAddr;
-    const late = await Deno.connectTls({ hostname, port, caCerts: [old] });
-    await assertRejects(() => late.handshake(), Error);
-    late.close();
-    await ann.cancel();
-    await bob.cancel();
-  },
+unixTest("SIGHUP renews the certificate and disconnects nobody", async () => {
+  await using certificate = await Certificate.make();
+  await using server = await startTlsServer(certificate);
+  await using ann = await joinTls(server.tlsAddr, certificate);
+  const old = await Deno.readTextFile(certificate.cert);
+  await certificate.renew();
+  server.kill("SIGHUP");
+  await server.logs(/^The certificate was renewed$/m);
+  await using bob = await joinTls(server.tlsAddr, certificate);
+  assertEquals(await ann.line(), `${bob.name} is online`);
+  await ann.send("still here\n");
+  assertEquals(await bob.line(), `${ann.name}: still here`);
+  const { hostname, port } = server.tlsAddr;
+  const late = await Deno.connectTls({ hostname, port, caCerts: [old] });
+  await assertRejects(() => late.handshake(), Error);
+  late.close();
 });
 
-Deno.test({
-  name: "every client can connect while the certificate is renewed",
-  ignore: !UNIX,
-  async fn() {
+unixTest(
+  "every client can connect while the certificate is renewed",
+  async () => {
     await using certificate = await Certificate.make();
     await using server = await startTlsServer(certificate);
     const caCerts = [await Deno.readTextFile(certificate.cert)];
@@ -393,21 +357,17 @@ Deno.test({
     for (let i = 0; i < 20; i++) {
       const connecting = Deno.connectTls({ hostname, port, caCerts });
       server.kill("SIGHUP");
-      const ann = linesOf(await connecting);
-      assertMatch((await ann.read()).value!, /^Welcome /);
-      await ann.read(); // The greeting.
-      await ann.cancel();
+      await using ann = tlsClient(await connecting);
+      await ann.readWelcome();
     }
   },
-});
+);
 
-Deno.test({
-  name: "SIGHUP keeps the certificate if the new one cannot be used",
-  ignore: !UNIX,
-  async fn() {
+unixTest(
+  "SIGHUP keeps the certificate if the new one cannot be used",
+  async () => {
     await using certificate = await Certificate.make();
     await using server = await startTlsServer(certificate);
-    const caCerts = [await Deno.readTextFile(certificate.cert)];
     const start = "^The certificate was not renewed\\. ";
     await Deno.writeTextFile(certificate.key, "rubbish");
     server.kill("SIGHUP");
@@ -415,13 +375,9 @@ Deno.test({
     await Deno.remove(certificate.key);
     server.kill("SIGHUP");
     await server.logs(new RegExp(`${start}Cannot read .*: no such file`, "m"));
-    const { hostname, port } = server.tlsAddr;
-    const ann = linesOf(await Deno.connectTls({ hostname, port, caCerts }));
-    assertMatch((await ann.read()).value!, /^Welcome /);
-    await ann.read(); // The greeting.
-    await ann.cancel();
+    await using _ann = await joinTls(server.tlsAddr, certificate);
   },
-});
+);
 
 const BOTH = "TLS needs both --tls-cert FILE and --tls-key FILE";
 
@@ -532,12 +488,9 @@ Deno.test("the server finds a certificate and a key in one file", async () => {
   await Deno.writeTextFile(certificate.key, cert + key);
   await using server = await startTlsServer(certificate);
   const { hostname, port } = server.tlsAddr;
-  const ann = linesOf(
-    await Deno.connectTls({ hostname, port, caCerts: [cert] }),
-  );
-  assertMatch((await ann.read()).value!, /^Welcome /);
-  await ann.read(); // The greeting.
-  await ann.cancel();
+  const conn = await Deno.connectTls({ hostname, port, caCerts: [cert] });
+  await using ann = tlsClient(conn);
+  await ann.readWelcome();
 });
 
 Deno.test("the server names the permission that a certificate needs", async () => {

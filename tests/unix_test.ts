@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { UnixListener } from "../server/unix.ts";
 import { linesOf, TestClient } from "./clients.ts";
-import { Command, startServer, UNIX } from "./commands.ts";
+import { Command, startServer, unixTest } from "./commands.ts";
 
 const PERMISSIONS = { permissions: ["-N", "-R", "-W"] };
 
@@ -41,14 +41,10 @@ async function connect(path: string): Promise<void> {
   (await Deno.connect({ transport: "unix", path })).close();
 }
 
-function test(name: string, fn: () => Promise<void>) {
-  Deno.test({ name, ignore: !UNIX, fn });
-}
-
 const IN_USE =
   "address already in use, choose another path or stop the other server";
 
-test("clients of a port and of a Unix socket are in one room", async () => {
+unixTest("clients of a port and of a Unix socket are in one room", async () => {
   await using temporary = await temporaryDirectory();
   const { path } = temporary;
   await using server = await startServer(["--unix", path], PERMISSIONS);
@@ -65,7 +61,7 @@ test("clients of a port and of a Unix socket are in one room", async () => {
   assertEquals(await ann.line(), `${name} is offline`);
 });
 
-test("netcat.ts talks on a Unix socket", async () => {
+unixTest("netcat.ts talks on a Unix socket", async () => {
   await using temporary = await temporaryDirectory();
   const { path } = temporary;
   await using server = listen(path);
@@ -80,7 +76,7 @@ test("netcat.ts talks on a Unix socket", async () => {
   assertEquals(await netcat.code(), 0);
 });
 
-test("netcat.ts reports a socket that does not exist", async () => {
+unixTest("netcat.ts reports a socket that does not exist", async () => {
   await using temporary = await temporaryDirectory();
   const { path } = temporary;
   await using netcat = new Command("netcat.ts", ["--unix", path], PERMISSIONS);
@@ -91,31 +87,37 @@ test("netcat.ts reports a socket that does not exist", async () => {
   assertEquals(await netcat.code(), 1);
 });
 
-test("a socket has mode 600, and is removed when the server exits", async () => {
-  await using temporary = await temporaryDirectory();
-  const { directory, path } = temporary;
-  await using server = listen(path);
-  await server.line();
-  assertEquals((await Deno.lstat(path)).mode! & 0o777, 0o600);
-  server.kill("SIGTERM");
-  assertEquals(await server.code(), 0);
-  assertEquals(await namesIn(directory), []);
-});
+unixTest(
+  "a socket has mode 600, and is removed when the server exits",
+  async () => {
+    await using temporary = await temporaryDirectory();
+    const { directory, path } = temporary;
+    await using server = listen(path);
+    await server.line();
+    assertEquals((await Deno.lstat(path)).mode! & 0o777, 0o600);
+    server.kill("SIGTERM");
+    assertEquals(await server.code(), 0);
+    assertEquals(await namesIn(directory), []);
+  },
+);
 
-test("a server does not remove a socket that has replaced its own", async () => {
-  await using temporary = await temporaryDirectory();
-  const { path } = temporary;
-  await using first = listen(path);
-  await first.line();
-  await Deno.remove(path);
-  await using second = listen(path);
-  assertEquals(await second.line(), `Listening on ${path}`);
-  first.kill("SIGTERM");
-  assertEquals(await first.code(), 0);
-  await connect(path);
-});
+unixTest(
+  "a server does not remove a socket that has replaced its own",
+  async () => {
+    await using temporary = await temporaryDirectory();
+    const { path } = temporary;
+    await using first = listen(path);
+    await first.line();
+    await Deno.remove(path);
+    await using second = listen(path);
+    assertEquals(await second.line(), `Listening on ${path}`);
+    first.kill("SIGTERM");
+    assertEquals(await first.code(), 0);
+    await connect(path);
+  },
+);
 
-test("a server ends normally if its socket has been removed", async () => {
+unixTest("a server ends normally if its socket has been removed", async () => {
   await using temporary = await temporaryDirectory();
   const { path } = temporary;
   await using server = listen(path);
@@ -126,7 +128,7 @@ test("a server ends normally if its socket has been removed", async () => {
   assertEquals(await server.code(), 0);
 });
 
-test("a socket that a killed server left is replaced", async () => {
+unixTest("a socket that a killed server left is replaced", async () => {
   await using temporary = await temporaryDirectory();
   const { path } = temporary;
   await using killed = listen(path);
@@ -139,36 +141,42 @@ test("a socket that a killed server left is replaced", async () => {
   await connect(path);
 });
 
-test("one of several listeners replaces a socket, and the others are refused", async () => {
-  await using temporary = await temporaryDirectory();
-  const { directory, path } = temporary;
-  await using killed = listen(path);
-  await killed.line();
-  killed.kill("SIGKILL");
-  await killed.code();
-  const results = await Promise.allSettled(
-    Array.from({ length: 4 }, () => UnixListener.open(path, "en")),
-  );
-  const reasons = results.filter((result) => result.status === "rejected")
-    .map(({ reason }) => reason.message);
-  assertEquals(reasons, [IN_USE, IN_USE, IN_USE]);
-  await connect(path);
-  assertEquals(await namesIn(directory), ["chat.sock"]);
-  for (const result of results) {
-    if (result.status === "fulfilled") result.value.close();
-  }
-});
+unixTest(
+  "one of several listeners replaces a socket, and the others are refused",
+  async () => {
+    await using temporary = await temporaryDirectory();
+    const { directory, path } = temporary;
+    await using killed = listen(path);
+    await killed.line();
+    killed.kill("SIGKILL");
+    await killed.code();
+    const results = await Promise.allSettled(
+      Array.from({ length: 4 }, () => UnixListener.open(path, "en")),
+    );
+    const reasons = results.filter((result) => result.status === "rejected")
+      .map(({ reason }) => reason.message);
+    assertEquals(reasons, [IN_USE, IN_USE, IN_USE]);
+    await connect(path);
+    assertEquals(await namesIn(directory), ["chat.sock"]);
+    for (const result of results) {
+      if (result.status === "fulfilled") result.value.close();
+    }
+  },
+);
 
-test("a socket on which a server listens is refused, and stays", async () => {
-  await using temporary = await temporaryDirectory();
-  const { path } = temporary;
-  await using first = listen(path);
-  await first.line();
-  await assertRefused(path, IN_USE);
-  await connect(path);
-});
+unixTest(
+  "a socket on which a server listens is refused, and stays",
+  async () => {
+    await using temporary = await temporaryDirectory();
+    const { path } = temporary;
+    await using first = listen(path);
+    await first.line();
+    await assertRefused(path, IN_USE);
+    await connect(path);
+  },
+);
 
-test("a file that is not a socket is refused, and stays", async () => {
+unixTest("a file that is not a socket is refused, and stays", async () => {
   await using temporary = await temporaryDirectory();
   const path = `${temporary.directory}/precious`;
   await Deno.writeTextFile(path, "precious");
@@ -183,7 +191,7 @@ test("a file that is not a socket is refused, and stays", async () => {
   );
 });
 
-test("a path below a file is refused", async () => {
+unixTest("a path below a file is refused", async () => {
   await using temporary = await temporaryDirectory();
   const file = `${temporary.directory}/file`;
   await Deno.writeTextFile(file, "");
@@ -193,25 +201,28 @@ test("a path below a file is refused", async () => {
   );
 });
 
-test("a path that is too long is refused, and the longest one works", async () => {
-  await using temporary = await temporaryDirectory();
-  const { directory } = temporary;
-  const longest = `${directory}/`.padEnd(
-    Deno.build.os === "linux" ? 107 : 103,
-    "x",
-  );
-  await using server = listen(longest);
-  assertEquals(await server.line(), `Listening on ${longest}`);
-  await connect(longest);
-  await using other = listen(`${longest}x`);
-  assertMatch(
-    await other.stderr(),
-    /x: the path is too long, it can have 10[37] bytes, and 8[37] of them for the directory\n$/,
-  );
-  assertEquals(await other.code(), 1);
-});
+unixTest(
+  "a path that is too long is refused, and the longest one works",
+  async () => {
+    await using temporary = await temporaryDirectory();
+    const { directory } = temporary;
+    const longest = `${directory}/`.padEnd(
+      Deno.build.os === "linux" ? 107 : 103,
+      "x",
+    );
+    await using server = listen(longest);
+    assertEquals(await server.line(), `Listening on ${longest}`);
+    await connect(longest);
+    await using other = listen(`${longest}x`);
+    assertMatch(
+      await other.stderr(),
+      /x: the path is too long, it can have 10[37] bytes, and 8[37] of them for the directory\n$/,
+    );
+    assertEquals(await other.code(), 1);
+  },
+);
 
-test("a directory with a path that is too long is refused", async () => {
+unixTest("a directory with a path that is too long is refused", async () => {
   await using temporary = await temporaryDirectory();
   const directory = `${temporary.directory}/`.padEnd(90, "x");
   await Deno.mkdir(directory);
@@ -219,7 +230,7 @@ test("a directory with a path that is too long is refused", async () => {
   assertMatch(await server.stderr(), /\/s: the path is too long, /);
 });
 
-test("the server opens no listener if one of them fails", async () => {
+unixTest("the server opens no listener if one of them fails", async () => {
   await using temporary = await temporaryDirectory();
   const { directory, path } = temporary;
   const missing = `${directory}/missing/chat.sock`;
@@ -233,19 +244,22 @@ test("the server opens no listener if one of them fails", async () => {
   assertEquals(await namesIn(directory), []);
 });
 
-test("a directory in which the user cannot create files is refused", async () => {
-  await using temporary = await temporaryDirectory();
-  const { directory, path } = temporary;
-  await Deno.chmod(directory, 0o500);
-  const isSuperuser = await Deno.mkdir(`${directory}/x`).then(
-    () => true,
-    () => false,
-  );
-  if (isSuperuser) return;
-  await assertRefused(path, "no permission to create files in the directory");
-});
+unixTest(
+  "a directory in which the user cannot create files is refused",
+  async () => {
+    await using temporary = await temporaryDirectory();
+    const { directory, path } = temporary;
+    await Deno.chmod(directory, 0o500);
+    const isSuperuser = await Deno.mkdir(`${directory}/x`).then(
+      () => true,
+      () => false,
+    );
+    if (isSuperuser) return;
+    await assertRefused(path, "no permission to create files in the directory");
+  },
+);
 
-test("the server names the permissions that a socket needs", async () => {
+unixTest("the server names the permissions that a socket needs", async () => {
   for (
     const [permissions, missing] of [
       [["-N"], "reading files is not allowed, run with -R"],
