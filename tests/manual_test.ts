@@ -11,24 +11,33 @@ for (const [name, text] of manualFiles()) {
   await Deno.writeTextFile(`${directory}/${name}`, text);
 }
 
-/** Runs a program on the files. Returns undefined if it is not installed. */
+/** Runs a program on the files. */
 async function run(command: string, args: string[]) {
-  try {
-    const { success, stdout, stderr } = await new Deno.Command(command, {
-      args,
-      cwd: directory,
-      stdin: "null",
-    }).output();
-    const decoder = new TextDecoder();
-    return {
-      success,
-      output: decoder.decode(stdout),
-      errors: decoder.decode(stderr),
-    };
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  const { success, stdout, stderr } = await new Deno.Command(command, {
+    args,
+    cwd: directory,
+    stdin: "null",
+  }).output();
+  const decoder = new TextDecoder();
+  return {
+    success,
+    output: decoder.decode(stdout),
+    errors: decoder.decode(stderr),
+  };
+}
+
+/** Registers a test that needs a program. It is ignored if that is not installed. */
+async function programTest(
+  program: string,
+  name: string,
+  fn: () => Promise<void>,
+): Promise<void> {
+  const isMissing = await run(program, ["--version"]).then(
+    () => false,
+    (error) => error instanceof Deno.errors.NotFound,
+  );
+  const note = isMissing ? ` (not run: ${program} is missing)` : "";
+  Deno.test({ name: name + note, ignore: isMissing, fn });
 }
 
 /** The commands and the options of each. */
@@ -50,61 +59,67 @@ for (const [command, options] of Object.entries(COMMANDS)) {
     }
   });
 
-  Deno.test(`the manual page of ${command} has no warnings`, async () => {
-    const lint = await run("groff", ["-man", "-ww", "-z", `${command}.1`]);
-    if (lint === undefined) return console.log("not run: groff is missing");
-    assertEquals(lint, { success: true, output: "", errors: "" });
-  });
+  await programTest(
+    "groff",
+    `the manual page of ${command} has no warnings`,
+    async () => {
+      const lint = await run("groff", ["-man", "-ww", "-z", `${command}.1`]);
+      assertEquals(lint, { success: true, output: "", errors: "" });
+    },
+  );
 }
 
 /** Returns the completions that bash offers for the last word. */
-async function completeInBash(...words: string[]) {
+async function completeInBash(...words: string[]): Promise<string[]> {
   const list = words.map((word) => `'${word}'`).join(" ");
-  return await run("bash", [
+  const { output } = await run("bash", [
     "-c",
     `. ./linechat-netcat.bash
 COMP_WORDS=(linechat-netcat ${list}) COMP_CWORD=${words.length}
 _linechat_netcat
 printf '%s\\n' "\${COMPREPLY[@]}"`,
   ]);
+  return output.trim().split("\n");
 }
 
-Deno.test("bash completes options and their values", async () => {
-  const all = await completeInBash("--");
-  if (all === undefined) return console.log("not run: bash is missing");
-  assertEquals(
-    all.output.trim().split("\n").filter((word) => word.startsWith("--")),
-    Object.keys(OPTIONS).map((name) => `--${name}`),
-  );
-  const words = async (...words: string[]) =>
-    (await completeInBash(...words))?.output.trim().split("\n");
-  assertEquals(await words("--no"), ["--no-time"]);
-  assertEquals(await words("--bell", "m"), ["mention"]);
-  assertEquals(await words("--ca", "linechat-netcat.b"), [
-    "linechat-netcat.bash",
-  ]);
-  assertEquals(await words("--name", ""), [""]);
-});
+await programTest(
+  "bash",
+  "bash completes options and their values",
+  async () => {
+    assertEquals(
+      (await completeInBash("--")).filter((word) => word.startsWith("--")),
+      Object.keys(OPTIONS).map((name) => `--${name}`),
+    );
+    assertEquals(await completeInBash("--no"), ["--no-time"]);
+    assertEquals(await completeInBash("--bell", "m"), ["mention"]);
+    assertEquals(await completeInBash("--ca", "linechat-netcat.b"), [
+      "linechat-netcat.bash",
+    ]);
+    assertEquals(await completeInBash("--name", ""), [""]);
+  },
+);
 
-Deno.test("zsh accepts its completion", async () => {
+await programTest("zsh", "zsh accepts its completion", async () => {
   const result = await run("zsh", ["-f", "-n", "_linechat-netcat"]);
-  if (result === undefined) return console.log("not run: zsh is missing");
   assertEquals(result, { success: true, output: "", errors: "" });
 });
 
-Deno.test("fish completes options and their values", async () => {
-  const complete = (line: string) =>
-    run("fish", [
-      "--no-config",
-      "-c",
-      `source linechat-netcat.fish; complete -C '${line}'`,
-    ]);
-  const choices = await complete("linechat-netcat --bell ");
-  if (choices === undefined) return console.log("not run: fish is missing");
-  assertEquals(
-    choices.output.trim().split("\n").map((row) => row.split("\t")[0]),
-    ["all", "mention", "never"],
-  );
-  const options = await complete("linechat-netcat --no-");
-  assert(options?.output.startsWith("--no-time\t"), options?.output);
-});
+await programTest(
+  "fish",
+  "fish completes options and their values",
+  async () => {
+    const complete = (line: string) =>
+      run("fish", [
+        "--no-config",
+        "-c",
+        `source linechat-netcat.fish; complete -C '${line}'`,
+      ]);
+    const choices = await complete("linechat-netcat --bell ");
+    assertEquals(
+      choices.output.trim().split("\n").map((row) => row.split("\t")[0]),
+      ["all", "mention", "never"],
+    );
+    const options = await complete("linechat-netcat --no-");
+    assert(options.output.startsWith("--no-time\t"), options.output);
+  },
+);

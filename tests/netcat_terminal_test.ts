@@ -2,11 +2,10 @@
 /** Tests netcat.ts with stdin and stdout in a terminal. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+
 import { wrap } from "../netcat/width.ts";
 import { openChat, TestClient } from "./clients.ts";
-import { greeting, listen, Peer, TestRoom } from "./room.ts";
+import { greeting, listen, listenForReset, Peer, TestRoom } from "./room.ts";
 import { Terminal, type TerminalOptions, terminalTest } from "./terminal.ts";
 
 const encoder = new TextEncoder();
@@ -828,19 +827,14 @@ terminalTest("it ends with 0 when the server closes", async () => {
 terminalTest(
   "it ends with 1 and the reason when the connection is lost",
   async () => {
-    // A server of Node, since connections of Deno are never reset.
-    const listener = createServer().listen(0, "127.0.0.1");
-    const accepted = once(listener, "connection");
-    await once(listener, "listening");
-    const { port } = listener.address() as AddressInfo;
+    const { port, accepted } = await listenForReset();
     await using terminal = await Terminal.open(["127.0.0.1", `${port}`], {
       columns: 100,
     });
-    const [peer]: Socket[] = await accepted;
+    const peer = await accepted;
     peer.write("hello\n");
     await terminal.shows(["hello"]);
     peer.resetAndDestroy();
-    listener.close();
     await terminal.assertEnds(1);
     assertEquals(
       (await terminal.screen())[1],

@@ -1,8 +1,13 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { once } from "node:events";
-import { type AddressInfo, createServer, type Socket } from "node:net";
+
 import config from "../deno.json" with { type: "json" };
-import { Command, type CommandOptions, startServer } from "./commands.ts";
+import {
+  Command,
+  type CommandOptions,
+  linuxTest,
+  startServer,
+} from "./commands.ts";
+import { listenForReset } from "./room.ts";
 
 const encoder = new TextEncoder();
 
@@ -206,17 +211,12 @@ Deno.test("netcat.ts ends with 1 if the connection is refused", async () => {
 });
 
 Deno.test("netcat.ts ends with 1 if the connection is reset", async () => {
-  // A socket of Node, since those of Deno cannot reset a connection.
-  const listener = createServer().listen(0, "127.0.0.1");
-  const accepted = once(listener, "connection");
-  await once(listener, "listening");
-  const { port } = listener.address() as AddressInfo;
+  const { port, accepted } = await listenForReset();
   await using netcat = new Command("netcat.ts", ["127.0.0.1", `${port}`]);
-  const [peer]: Socket[] = await accepted;
+  const peer = await accepted;
   peer.write("hello\n");
   assertEquals(await netcat.line(), "hello");
   peer.resetAndDestroy();
-  listener.close();
   assertEquals(await netcat.line(), undefined);
   assertEquals(
     await netcat.stderr(),
@@ -255,20 +255,13 @@ async function redirected(redirections: string) {
   return { code, stderr: new TextDecoder().decode(stderr) };
 }
 
-Deno.test({
-  name: "netcat.ts reports a failure of stdin and of stdout",
-  ignore: Deno.build.os !== "linux",
-  async fn() {
-    const input = await redirected("</");
-    assertEquals(
-      input.stderr,
-      "Cannot read from stdin: it is a directory\n",
-    );
-    assertEquals(input.code, 1);
-    const output = await redirected("</dev/null >/dev/full");
-    assertEquals(output.stderr, "Cannot write to stdout: the disk is full\n");
-    assertEquals(output.code, 1);
-  },
+linuxTest("netcat.ts reports a failure of stdin and of stdout", async () => {
+  const input = await redirected("</");
+  assertEquals(input.stderr, "Cannot read from stdin: it is a directory\n");
+  assertEquals(input.code, 1);
+  const output = await redirected("</dev/null >/dev/full");
+  assertEquals(output.stderr, "Cannot write to stdout: the disk is full\n");
+  assertEquals(output.code, 1);
 });
 
 Deno.test("netcat.ts ends with 1 without the permission for the network", async () => {
@@ -325,6 +318,10 @@ for (
     ["a name of two lines", ["--name=a\nb"], 'Invalid --name "a\\nb"'],
     ["a name too long", ["--name", "a".repeat(33)], "Invalid --name"],
     ["an unknown bell", ["--bell", "loud"], "Invalid --bell loud"],
+    ["--ca without --tls", ["--ca=a"], "--ca needs --tls"],
+    ["--unix with a port", ["--unix=a", "host", "1"], "--unix takes no host"],
+    ["--unix with --tls", ["--unix=a", "--tls"], "--unix takes no host"],
+    ["--unix without a path", ["--unix="], "Missing value for --unix"],
     [
       "--no-time without a terminal",
       ["--no-time", "::1", "1"],

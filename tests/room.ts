@@ -1,5 +1,7 @@
 /** A server for the tests of the client: a room that a test controls. */
 
+import { once } from "node:events";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { formatAddress } from "../mod.ts";
 import { SocketClient } from "./clients.ts";
 
@@ -35,6 +37,23 @@ export class Peer extends SocketClient {
 /** Listens on a port of this machine. */
 export function listen(port = 0): Deno.TcpListener {
   return Deno.listen({ hostname: "127.0.0.1", port });
+}
+
+/**
+ * Listens for one connection that a test can reset. It is a socket of Node, since
+ * those of Deno cannot be reset.
+ */
+export async function listenForReset(): Promise<
+  { port: number; accepted: Promise<Socket> }
+> {
+  const listener = createServer().listen(0, "127.0.0.1");
+  await once(listener, "listening");
+  const { port } = listener.address() as AddressInfo;
+  const accepted = once(listener, "connection").then(([socket]) => {
+    listener.close();
+    return socket;
+  });
+  return { port, accepted };
 }
 
 /** Returns the greeting of a new member, with the names of the others. */

@@ -216,7 +216,7 @@ unixTest("the server sends pending lines after a signal", async () => {
 });
 
 unixTest(
-  "the server exits within 3 seconds of a signal if a client does not read",
+  "the server exits after a signal although a client does not read",
   async () => {
     await using server = await startServer();
     await using _stuck = await TestClient.join(server.addr);
@@ -226,7 +226,8 @@ unixTest(
     server.kill("SIGTERM");
     assertEquals(await server.code(), 0);
     const seconds = (performance.now() - start) / 1000;
-    assert(seconds < 3, `it took ${seconds} s`);
+    // The limit is 2 seconds. Without it, the client would be closed after 30.
+    assert(seconds < 10, `it took ${seconds} s`);
   },
 );
 

@@ -581,23 +581,6 @@ Deno.test("netcat.ts reports a server without TLS", async () => {
   );
 });
 
-for (
-  const [what, args, message] of [
-    ["--ca without --tls", ["--ca=a"], "--ca needs --tls"],
-    ["--unix with a port", ["--unix=a", "host", "1"], "--unix takes no host"],
-    ["--unix with --tls", ["--unix=a", "--tls"], "--unix takes no host"],
-    ["--unix without a path", ["--unix="], "Missing value for --unix"],
-  ] as const
-) {
-  Deno.test(`netcat.ts ends with 2 for ${what}`, async () => {
-    await using netcat = new Command("netcat.ts", [...args]);
-    const stderr = await netcat.stderr();
-    assertMatch(stderr, /^[^\n]+\n$/);
-    assert(stderr.includes(message), stderr);
-    assertEquals(await netcat.code(), 2);
-  });
-}
-
 Deno.test("netcat.ts names the permission that --ca needs", async () => {
   await using netcat = new Command("netcat.ts", ["--tls", "--ca=README.md"]);
   assertEquals(
