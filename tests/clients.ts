@@ -1,6 +1,7 @@
 /** Helpers that the tests share: a chat on a free port, and clients. */
 
 import { assertEquals, assertMatch } from "@std/assert";
+import { setTimeout as delay } from "node:timers/promises";
 import { TextLineStream } from "@std/streams/text-line-stream";
 import {
   Chat,
@@ -171,6 +172,14 @@ export function openChat(
       await served;
     },
   };
+}
+
+/** Waits until a number has not grown for half a second. */
+export async function stall(count: () => number): Promise<void> {
+  for (let last = -1; last < count();) {
+    last = count();
+    await delay(500);
+  }
 }
 
 /** Returns the part of an event that does not depend on time and connection. */

@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 
 import { wrap } from "../netcat/width.ts";
-import { openChat, TestClient } from "./clients.ts";
+import { openChat, stall, TestClient } from "./clients.ts";
 import { greeting, listen, listenForReset, Peer, TestRoom } from "./room.ts";
 import { Terminal, type TerminalOptions, terminalTest } from "./terminal.ts";
 
@@ -520,10 +520,10 @@ terminalTest(
 );
 
 /** Sends lines of 64 KB until the connection is closed. */
-async function flood(peer: Peer): Promise<void> {
+async function flood(peer: Peer, onSent = () => {}): Promise<void> {
   const line = encoder.encode(`bob: ${"x".repeat(64_000)}\n`);
   try {
-    while (true) await peer.send(line);
+    for (;; onSent()) await peer.send(line);
   } catch {
     // The client is gone.
   }
@@ -766,8 +766,9 @@ terminalTest(
     const thaw = await terminal.freeze();
     try {
       // The flood ends when the client has closed the connection.
-      const flooded = flood(peer);
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      let count = 0;
+      const flooded = flood(peer, () => count++);
+      await stall(() => count);
       Deno.kill(pid, "SIGTERM");
       await flooded;
     } finally {
@@ -794,11 +795,7 @@ terminalTest(
           count++;
         }
       })().catch(() => {});
-      // The client has stopped if it takes no block for a second.
-      for (let last = -1; last !== count;) {
-        last = count;
-        await new Promise((resolve) => setTimeout(resolve, 1_000));
-      }
+      await stall(() => count);
       assert(count < 256, "The client has taken 256 MB");
       Deno.kill(await terminal.pid(), "SIGKILL");
       await sent;

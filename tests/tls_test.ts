@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { setTimeout as delay } from "node:timers/promises";
+
 import { Chat, type Connection } from "../mod.ts";
 import { TlsListener } from "../server/tls.ts";
-import { namesOf, TestClient } from "./clients.ts";
+import { namesOf, stall, TestClient } from "./clients.ts";
 import {
   addressOf,
   Command,
@@ -56,14 +56,6 @@ async function readAll(
   let length = 0;
   for (let size; (size = await conn.read(buffer)) !== null;) length += size;
   return length;
-}
-
-/** Waits until a number has not grown for 0.2 seconds. */
-async function stall(count: () => number): Promise<void> {
-  for (let before = -1; before < count();) {
-    before = count();
-    await delay(200);
-  }
 }
 
 Deno.test("clients of a TLS port and of a plain port are in one room", async () => {
