@@ -118,7 +118,7 @@ export class TestClient extends SocketClient {
 export class MemoryClient extends LineClient {
   /** The number of clients so far, which gives each its port. */
   static #count = 0;
-  /** The end of the server. */
+  /** The end of the connection that a chat serves. */
   readonly conn: Extract<Connection, { readable: unknown }>;
   readonly name: string;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;

@@ -200,12 +200,12 @@ Deno.test("a bot can read the remaining events of a closed chat, and say has no 
 
 Deno.test("a pending message of the program does not fail when the chat closes", async () => {
   const chat = new Chat();
-  const said = Array.from(
+  const sent = Array.from(
     { length: 20 },
     () => chat.say("bot", "x".repeat(100_000)),
   );
   await chat.close();
-  await Promise.all(said);
+  await Promise.all(sent);
 });
 
 Deno.test("a program can only use names that members can have", async (t) => {

@@ -66,7 +66,7 @@ Deno.test("the log has each event as a JSON object", async () => {
   );
 });
 
-Deno.test("a log that is off has failures without a time", async () => {
+Deno.test("--log off logs failures without a time", async () => {
   assertEquals((await follow("off")).text, "");
   const sink = new Sink();
   using log = new Log("off", "en", sink);
@@ -75,7 +75,7 @@ Deno.test("a log that is off has failures without a time", async () => {
   assertEquals(sink.text, "Cannot x\ny\n");
 });
 
-Deno.test("the log reports events that it could not follow, and goes on", async () => {
+Deno.test("the log reports missed events, and continues", async () => {
   const sink = new Sink();
   using log = new Log("text", "en", sink);
   const streams = [
@@ -93,7 +93,7 @@ Deno.test("the log reports events that it could not follow, and goes on", async 
 });
 
 for (const format of ["text", "json", "off"] as const) {
-  Deno.test(`a full disk loses lines of a log with --log ${format}, and their number is logged`, () => {
+  Deno.test(`the number of lines that a full disk loses is logged with --log ${format}`, () => {
     const sink = new Sink();
     using log = new Log(format, "en", sink);
     log.info("one");
@@ -111,7 +111,7 @@ for (const format of ["text", "json", "off"] as const) {
   });
 }
 
-Deno.test("a line that is torn by a full disk does not damage the next one", () => {
+Deno.test("a line that a full disk cuts off does not damage the next one", () => {
   const sink = new Sink();
   using log = new Log("text", "zh", sink);
   sink.space = 10;
@@ -123,7 +123,7 @@ Deno.test("a line that is torn by a full disk does not damage the next one", () 
   assertEquals(lines, ["failure 丢失了 1 行日志", "info two"]);
 });
 
-Deno.test("frequent failures of one kind are one line and then a number", () => {
+Deno.test("repeated failures of one kind are logged once and then counted", () => {
   const sink = new Sink();
   {
     using log = new Log("off", "en", sink);
@@ -167,7 +167,7 @@ Deno.test("the number of frequent failures is logged once a minute", () => {
     using log = new Log("off", "zh", sink);
     log.frequentFailure("Cannot admit a");
     tick();
-    assertEquals(timers, 0); // The minute had no more.
+    assertEquals(timers, 0); // No failure has followed.
     for (const name of ["b", "c", "d"]) {
       log.frequentFailure(`Cannot admit ${name}`);
     }

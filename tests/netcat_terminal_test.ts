@@ -639,7 +639,7 @@ for (const [what, key, code] of LEAVING) {
       const { room, terminal } = opened;
       await terminal.press(key);
       await terminal.assertEnds(code);
-      while (room.peers.length > 0) await new Promise((r) => setTimeout(r, 10));
+      await room.isEmpty();
     },
   );
 }

@@ -190,7 +190,7 @@ async function play(steps: Step[]): Promise<void> {
 
   for (const { client: { name }, seen, sent, wasReset } of puppets) {
     const { lines, tooLong } = linesOf(sent);
-    const said = events.flatMap((event) =>
+    const messages = events.flatMap((event) =>
       event.type === "message" && event.name === name ? [event.text] : []
     );
     const presence = events.flatMap((event) =>
@@ -200,11 +200,11 @@ async function play(steps: Step[]): Promise<void> {
     const view = viewOf(name, events);
     assertEquals(presence, ["joined", "left"]);
     if (wasReset) {
-      // Input and output may end anywhere, but are right up to there.
-      assertEquals(said, lines.slice(0, said.length));
+      // Input and output can end anywhere. The part before the end must be right.
+      assertEquals(messages, lines.slice(0, messages.length));
       assertEquals(room, view.slice(0, room.length));
     } else {
-      assertEquals(said, lines);
+      assertEquals(messages, lines);
       assertEquals(room, view);
       assertEquals(seen.length - room.length, tooLong);
     }

@@ -5,7 +5,7 @@ import { type AddressInfo, createServer, type Socket } from "node:net";
 import { formatAddress } from "../mod.ts";
 import { SocketClient } from "./clients.ts";
 
-/** The end of the server of a connection. */
+/** The server side of a connection. */
 export class Peer extends SocketClient {
   constructor(conn: Deno.TcpConn) {
     const { hostname, port } = conn.remoteAddr;
@@ -124,6 +124,16 @@ export class TestRoom implements AsyncDisposable {
     while (!this.received.includes(line)) await this.#changed.promise;
   }
 
+  /** Waits until no client is connected. */
+  async isEmpty(): Promise<void> {
+    while (this.peers.length > 0) await this.#changed.promise;
+  }
+
+  #change(): void {
+    this.#changed.resolve();
+    this.#changed = Promise.withResolvers();
+  }
+
   async #accept(): Promise<void> {
     for await (const conn of this.#listener) {
       this.#served.push(this.#serve(new Peer(conn)));
@@ -145,10 +155,10 @@ export class TestRoom implements AsyncDisposable {
     for (let line; (line = await peer.line()) !== undefined;) {
       this.received.push(line);
       await this.#take(peer, line).catch(() => {});
-      this.#changed.resolve();
-      this.#changed = Promise.withResolvers();
+      this.#change();
     }
     this.peers.splice(this.peers.indexOf(peer), 1);
+    this.#change();
     await peer[Symbol.asyncDispose]();
     await this.send(`${peer.name} is offline`);
   }
