@@ -2443,7 +2443,9 @@ function connectedPair(address: string): [Connection, LocalClient] {
   const writer = input.writable.getWriter();
   const lines = (async function* () {
     try {
-      for await (const batch of splitLines(output.readable)) yield* batch;
+      // A broadcast line can be longer than `maxLine`: it starts with a name.
+      const received = splitLines(output.readable, { maxLine: Infinity });
+      for await (const batch of received) yield* batch;
     } catch {
       // The chat has closed the client before its output was read.
     }

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { Chat, type ChatEvent, type Connection } from "../mod.ts";
 import {
   detailsOf,
@@ -336,4 +336,58 @@ Deno.test("a name has no control characters and one line", async () => {
 
 Deno.test("a connection that is reset before the accept is ignored", async () => {
   assertEquals(await serveAfter(new Deno.errors.NotConnected(), 3), []);
+});
+
+/** Adds a client whose chunks are framed. Returns all text that it receives. */
+async function receiveFramed(
+  chat: Chat,
+  frame: (chunk: Uint8Array) => Uint8Array,
+): Promise<string> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  await chat.handleConn({
+    remoteAddr: { hostname: "192.0.2.9", port: 1 },
+    readable: new ReadableStream(),
+    writable: new WritableStream({
+      write: (chunk) => void chunks.push(chunk.slice()),
+    }),
+    frame,
+  });
+  return await new Blob(chunks).text();
+}
+
+Deno.test("framed and plain clients receive the same lines", async () => {
+  await using chat = new Chat({ commands: false });
+  await using ann = chat.connect({ name: "ann" });
+  assertEquals((await ann.lines.next()).value, "Welcome ann");
+  let frames = 0;
+  const frame = (chunk: Uint8Array) => {
+    frames++;
+    return new Uint8Array([0x5b, ...chunk, 0x5d]); // "[" and "]"
+  };
+  const received = Array.from({ length: 3 }, () => receiveFramed(chat, frame));
+  for (const _ of received) {
+    assertMatch((await ann.lines.next()).value!, / is online$/);
+  }
+  const before = frames;
+  await ann.send("hello");
+  assertEquals((await ann.lines.next()).value, "ann: hello");
+  // Chunks in all sizes, up to more than a block of the log.
+  for (const size of [10, 100_000, 100_000, 400_000, 10]) {
+    await chat.say("bot", "x".repeat(size));
+  }
+  const closed = chat.close();
+  const plain = await Array.fromAsync(ann.lines);
+  await closed;
+  const texts = await Promise.all(received);
+  assert(frames - before < 3 * 7, "each chunk is framed once");
+  for (const text of texts) {
+    assertEquals(text.match(/\[[^[\]]+\]/g)?.join(""), text);
+    const lines = text.replace(/[[\]]/g, "").trim().split("\n");
+    const start = lines.indexOf("ann: hello");
+    assertEquals(lines.slice(start + 1), plain);
+  }
+  assertEquals(
+    plain.map((line) => line.length),
+    [15, 100_005, 100_005, 400_005, 15, 27],
+  );
 });
