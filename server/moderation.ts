@@ -272,12 +272,13 @@ export class Moderation {
     if (network === undefined) return;
     const { until, rest: reason } = this.#splitDuration(rest);
     const ban = { network, until, by, reason };
-    const saved = this.#reportSaved(context, this.#bans.add(ban));
+    const saved = this.#bans.add(ban);
+    saved.catch(() => {}); // The reply comes before the report of a failure.
     // The clients that were admitted before the ban are members after the reply.
     await setImmediate();
     await reply(this.#texts.wasBanned(ban));
     await this.enforceBans(chat);
-    await saved;
+    await this.#reportSaved(context, saved);
   }
 
   async #unban(context: CommandContext, argument: string): Promise<void> {
@@ -287,7 +288,7 @@ export class Moderation {
       return await reply(this.#texts.usage(this.#texts.help.unban[0]));
     }
     const { wasBanned, saved } = this.#bans.remove(network);
-    const reported = this.#reportSaved(context, saved);
+    saved.catch(() => {}); // The reply comes before the report of a failure.
     const rest = this.#bans.find(network);
     await reply(
       rest
@@ -296,7 +297,7 @@ export class Moderation {
         ? this.#texts.wasUnbanned(network)
         : this.#texts.notBanned(network),
     );
-    await reported;
+    await this.#reportSaved(context, saved);
   }
 
   /** Reports a change of the bans that could not be written. */
