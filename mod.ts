@@ -296,9 +296,11 @@ export class Chat implements AsyncDisposable {
 
   /** Sends the reason of a refusal and closes the connection. */
   async #refuse(client: Client, reason: string): Promise<void> {
+    const { closing, refused } = this.#options.texts;
+    const line = this.#closed ? closing : refused(onOneLine(reason));
     this.#refusing++;
     client.closeWithin(HANG_UP_TIMEOUT);
-    client.writer.send(encoder.encode(reason + "\n"));
+    client.writer.send(encoder.encode(line + "\n"));
     client.writer.finish();
     await client.writer.flushed();
     if (this.#refusing <= MAX_REFUSING) await client.linger();
@@ -2537,9 +2539,10 @@ export interface ChatOptions {
   /** The message of the day: text that a new member receives. @default {""} */
   motd?: string;
   /**
-   * Decides whether a client can join. Returns a reason to refuse the client, or
-   * nothing or a name for the client to admit it. A promise has 60 seconds to
-   * resolve; then the client is refused. By default, every client can join.
+   * Decides whether a client can join. To refuse the client, returns a reason; the
+   * client receives `Cannot enter: REASON`. To admit it, returns nothing or a name. A
+   * promise has 60 seconds to resolve; then the client is refused. By default, every
+   * client can join.
    */
   admit?: (candidate: Candidate) => Admission | Promise<Admission>;
   /**
@@ -2582,7 +2585,7 @@ export type Admission = string | { name: string } | undefined | void;
  * import { assertEquals } from "@std/assert";
  *
  * async function admit({ ask }: Candidate) {
- *   if (await ask("Password:") !== "sesame") return "Cannot enter: wrong password";
+ *   if (await ask("Password:") !== "sesame") return "wrong password";
  * }
  * await using chat = new Chat({ admit });
  * await using ann = chat.connect({ name: "ann" });
@@ -2695,7 +2698,8 @@ function checkOptions(options: ChatOptions): Options {
     const [isValid, values] = RULES[name as keyof ChatOptions] ?? [];
     if (isValid === undefined || isValid(value)) continue;
     const ErrorType = typeof value === "number" ? RangeError : TypeError;
-    throw new ErrorType(`Invalid ${name} ${value}: must be ${values}`);
+    const shown = typeof value === "object" ? "" : ` ${String(value)}`;
+    throw new ErrorType(`Invalid ${name}${shown}: must be ${values}`);
   }
   const all: typeof DEFAULTS & ChatOptions = {
     ...DEFAULTS,
@@ -3147,13 +3151,12 @@ const EN = {
     `${name} was removed${reason && `: ${reason}`}`,
   otherProtocol: (protocol: string) =>
     `This is a chat server. It does not speak ${protocol}`,
-  full: "Cannot enter: the room is full",
-  tooMany: (address: string) =>
-    `Cannot enter: too many connections from ${address}`,
+  refused: (reason: string) => `Cannot enter: ${reason}`,
+  full: "the room is full",
+  tooMany: (address: string) => `too many connections from ${address}`,
   tooFast: (address: string) =>
-    `Cannot enter: too many new connections from ${address}. Try again later`,
-  notAdmitted:
-    "Cannot enter: the server could not check the connection. Try again later",
+    `too many new connections from ${address}. Try again later`,
+  notAdmitted: "the server could not check the connection. Try again later",
   closing: "The server is shutting down",
 };
 
@@ -3214,11 +3217,11 @@ const ZH: Texts = {
   wasRemoved: (name, reason) =>
     `${name} 被移出聊天室${reason && `：${reason}`}`,
   otherProtocol: (protocol) => `这是聊天服务器，不支持 ${protocol}`,
-  full: "无法进入：聊天室已满",
-  tooMany: (address) => `无法进入：来自 ${address} 的连接过多`,
-  tooFast: (address) =>
-    `无法进入：来自 ${address} 的新连接过于频繁，请稍后再试`,
-  notAdmitted: "无法进入：服务器暂时无法处理，请稍后再试",
+  refused: (reason) => `无法进入：${reason}`,
+  full: "聊天室已满",
+  tooMany: (address) => `来自 ${address} 的连接过多`,
+  tooFast: (address) => `来自 ${address} 的新连接过于频繁，请稍后再试`,
+  notAdmitted: "服务器暂时无法处理，请稍后再试",
   closing: "服务器即将关闭",
 };
 

@@ -78,11 +78,10 @@ const EN = {
   whoisMuted: (until?: Date) =>
     `muted ${until ? `until ${formatTime(until)}` : "until /unmute"}`,
   banned: (reason: string, until?: Date) =>
-    `Cannot enter: you are banned${until ? ` until ${formatTime(until)}` : ""}${
+    `you are banned${until ? ` until ${formatTime(until)}` : ""}${
       reason && `: ${reason}`
     }`,
-  locked: (reason: string) =>
-    `Cannot enter: the room is locked${reason && `: ${reason}`}`,
+  locked: (reason: string) => `the room is locked${reason && `: ${reason}`}`,
 };
 
 /** The texts of the moderation in one language. */
@@ -153,10 +152,10 @@ const ZH: Texts = {
   whoisMuted: (until) =>
     until ? `禁言到 ${formatTime(until)}` : "禁言，直到 /unmute",
   banned: (reason, until) =>
-    `无法进入：你已被封禁${until ? `，到 ${formatTime(until)}` : ""}${
+    `你已被封禁${until ? `，到 ${formatTime(until)}` : ""}${
       reason && `：${reason}`
     }`,
-  locked: (reason) => `无法进入：聊天室已锁定${reason && `：${reason}`}`,
+  locked: (reason) => `聊天室已锁定${reason && `：${reason}`}`,
 };
 
 export const TEXTS: Readonly<Record<Lang, Texts>> = { en: EN, zh: ZH };

@@ -169,18 +169,18 @@ const EN = {
   prompt: "Password:",
   wrong: "Wrong password",
   wrongFrom: (name: string) => `Wrong password from ${name}`,
-  refused: "Cannot enter: wrong password",
-  tooMany: "Cannot enter: too many wrong passwords. Try again in a minute",
-  late: (seconds: number) => `Cannot enter: no password within ${seconds} s`,
+  refused: "wrong password",
+  tooMany: "too many wrong passwords. Try again in a minute",
+  late: (seconds: number) => `no password within ${seconds} s`,
 };
 
 const ZH: typeof EN = {
   prompt: "密码：",
   wrong: "密码错误",
   wrongFrom: (name) => `密码错误：来自 ${name}`,
-  refused: "无法进入：密码错误",
-  tooMany: "无法进入：密码错误次数过多，请一分钟后再试",
-  late: (seconds) => `无法进入：${seconds} 秒内没有输入密码`,
+  refused: "密码错误",
+  tooMany: "密码错误次数过多，请一分钟后再试",
+  late: (seconds) => `${seconds} 秒内没有输入密码`,
 };
 
 const TEXTS: Record<Lang, typeof EN> = { en: EN, zh: ZH };

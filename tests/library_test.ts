@@ -78,7 +78,7 @@ Deno.test("the error for an invalid option names it", async (t) => {
       assertThrows(
         () => new Chat({ [name]: value }),
         ErrorType,
-        `Invalid ${name} `,
+        `Invalid ${name}${typeof value === "object" ? ":" : ` ${value}:`}`,
       );
     });
   }
@@ -370,8 +370,8 @@ Deno.test("admit can refuse a client before it joins", async (t) => {
     log: (text) => logged.push(text),
     admit({ name, address }) {
       candidates.push({ name, address });
-      if (name === "eve") return "Cannot enter: not you";
-      if (name === "dan") return Promise.resolve("Cannot enter: no");
+      if (name === "eve") return "not\nyou";
+      if (name === "dan") return Promise.resolve("no");
       if (name === "bug") throw new Error("a fault");
       if (name === "bob") return Promise.resolve();
     },
