@@ -102,8 +102,8 @@ export class Chat implements AsyncDisposable {
   readonly #commands: CommandTable;
   /** The open connections, and the promise of `handleConn` for each. */
   readonly #connections = new Map<Client, Promise<void>>();
-  /** The clients that are waiting for their handshake or for `admit`. */
-  readonly #entering = new Set<Client>();
+  /** The clients that are waiting for their handshake. */
+  readonly #securing = new Set<Client>();
   readonly #listeners = new Set<{ close?(): void }>();
   readonly #unfinished = new MemoryPool(MAX_UNFINISHED);
   readonly #unread = new MemoryPool(MAX_UNREAD);
@@ -239,14 +239,12 @@ export class Chat implements AsyncDisposable {
   /** Completes the handshake and returns the reason to refuse a client, if there is one. */
   async #admit(client: Client): Promise<string | undefined> {
     const { admit, log, texts } = this.#options;
-    if (!client.needsHandshake && admit === undefined) return;
-    this.#entering.add(client);
-    const timeout = new AbortController();
-    const signal = AbortSignal.any([timeout.signal, this.#closing.signal]);
+    if (!await this.#secure(client) || admit === undefined) return;
+    const decided = new AbortController();
+    const signal = AbortSignal.any([decided.signal, this.#closing.signal]);
     try {
-      if (!await this.#secure(client)) return; // The client is closed.
       const decision = await Promise.race([
-        admit?.(this.#candidate(client)),
+        admit(candidateOf(client, signal)),
         delay(ADMIT_TIMEOUT, texts.notAdmitted, { signal }),
       ]);
       if (typeof decision !== "object") return decision ?? undefined;
@@ -258,29 +256,14 @@ export class Chat implements AsyncDisposable {
       }
       return texts.notAdmitted;
     } finally {
-      timeout.abort();
-      this.#entering.delete(client);
+      decided.abort();
     }
   }
 
-  #candidate(client: Client): Candidate {
-    const { id, name, address, isOperator } = client;
-    return {
-      id,
-      name,
-      address,
-      isOperator,
-      ask: async (question) => {
-        if (!this.#entering.has(client)) return;
-        const notice = asNotice(printable(question));
-        client.writer.send(encoder.encode(notice + "\n"));
-        return await client.readLine().catch(() => undefined);
-      },
-    };
-  }
-
-  /** Completes the handshake of a client and returns whether that succeeded. */
+  /** Completes the handshake of a client. Closes the client if that fails. */
   async #secure(client: Client): Promise<boolean> {
+    if (!client.needsHandshake) return true;
+    this.#securing.add(client);
     try {
       await client.handshake();
       return true;
@@ -291,6 +274,8 @@ export class Chat implements AsyncDisposable {
       }
       client.close();
       return false;
+    } finally {
+      this.#securing.delete(client);
     }
   }
 
@@ -602,7 +587,7 @@ export class Chat implements AsyncDisposable {
     const closeAll = () =>
       this.#connections.keys().forEach((client) => client.close());
     const timeout = setTimeout(closeAll, CLOSE_TIMEOUT);
-    this.#entering.forEach((client) => client.close());
+    this.#securing.forEach((client) => client.close());
     this.#backpressure.stop();
     await this.#broadcaster.send({ type: "closing" });
     while (this.#connections.size > 0) {
@@ -611,6 +596,23 @@ export class Chat implements AsyncDisposable {
     clearTimeout(timeout);
     await this.#broadcaster.end();
   }
+}
+
+/** Describes a client to `admit`. The client can be asked until the signal aborts. */
+function candidateOf(client: Client, signal: AbortSignal): Candidate {
+  const { id, name, address, isOperator } = client;
+  return {
+    id,
+    name,
+    address,
+    isOperator,
+    async ask(question) {
+      if (signal.aborted) return;
+      const notice = asNotice(printable(question));
+      client.writer.send(encoder.encode(notice + "\n"));
+      return await client.readLine().catch(() => undefined);
+    },
+  };
 }
 
 // --- Read lines -----------------------------------------------------------------
@@ -2266,7 +2268,6 @@ class Client {
 
   /** Completes the handshake of a TLS connection, within a time limit. */
   async handshake(): Promise<void> {
-    if (!this.needsHandshake) return;
     this.closeWithin(HANDSHAKE_TIMEOUT);
     await this.#socket.handshake!();
     clearTimeout(this.#timeout);

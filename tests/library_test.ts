@@ -407,8 +407,11 @@ Deno.test("a chat closes while it waits for admit", async () => {
   });
   const ann = chat.connect({ name: "ann" });
   await asked.promise;
-  await chat.close();
-  assertEquals((await ann.lines.next()).done, true);
+  const closed = chat.close();
+  assertEquals(await Array.fromAsync(ann.lines), [
+    "The server is shutting down",
+  ]);
+  await closed;
 });
 
 Deno.test("a log that throws is contained", async () => {
