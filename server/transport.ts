@@ -1,0 +1,20 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/**
+ * The connections below HTTP and WebSockets.
+ *
+ * @module
+ */
+
+import type { Connection } from "../mod.ts";
+
+/** A connection that has methods: a TCP, TLS or Unix socket. */
+export type Transport = Extract<Connection, { read: unknown }>;
+
+/** Writes all bytes. */
+export async function writeAll(
+  conn: Transport,
+  bytes: Uint8Array,
+): Promise<void> {
+  while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
+}
