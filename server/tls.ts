@@ -14,7 +14,6 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
-import type { Connection } from "../mod.ts";
 
 /** The first and the largest number of bytes that are read at once. */
 const READ_SIZE = { first: 512, largest: 16 * 1024 };
@@ -33,7 +32,7 @@ export interface TcpSource extends AsyncIterable<Deno.TcpConn> {
 }
 
 /** Accepts TLS connections. Their handshakes do not delay each other. */
-export class TlsListener implements AsyncIterable<Connection> {
+export class TlsListener implements AsyncIterable<TlsConnection> {
   readonly #listener: TcpSource;
   #context: SecureContext;
 
@@ -59,7 +58,7 @@ export class TlsListener implements AsyncIterable<Connection> {
     this.#listener.close();
   }
 
-  async *[Symbol.asyncIterator](): AsyncGenerator<Connection> {
+  async *[Symbol.asyncIterator](): AsyncGenerator<TlsConnection> {
     for await (const conn of this.#listener) {
       yield new TlsConnection(conn, this.#context);
     }

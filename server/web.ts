@@ -1,0 +1,342 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/**
+ * Lets browsers join a chat: a listener that answers requests for the page itself, and
+ * yields a connection for each WebSocket.
+ *
+ * | request            | response                             |
+ * | ------------------ | ------------------------------------ |
+ * | `GET /`            | the page                             |
+ * | `GET /ws`          | a WebSocket, subprotocol `text.linechat` |
+ * | `GET /healthz`     | `ok`                                 |
+ *
+ * @example Serve a chat to browsers
+ * ```ts
+ * import { Chat } from "@linechat/chat";
+ * import { WebListener } from "@linechat/chat/web";
+ *
+ * await using chat = new Chat();
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * chat.serve(new WebListener(listener, { hosts: ["chat.example.org"] }));
+ * ```
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import { isIP } from "node:net";
+import { CloseCode } from "./frames.ts";
+import {
+  hangUp,
+  HttpError,
+  type HttpRequest,
+  type HttpResponse,
+  readRequest,
+  writeResponse,
+} from "./http.ts";
+import { type ChatAddress, Page } from "./page.ts";
+import type { Transport } from "./transport.ts";
+import { Heartbeat, WebSocketConn } from "./websocket.ts";
+
+export type { ChatAddress, Transport };
+
+/** Maximum number of connections that are not WebSockets yet. */
+const MAX_PENDING = 256;
+/** Time limit for a request and its response, in milliseconds. */
+const REQUEST_TIMEOUT = 10_000;
+/** The subprotocol of the page: lines of text. */
+const SUBPROTOCOL = "text.linechat";
+/** The constant of RFC 6455 from which a server proves that it speaks the protocol. */
+const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/** Options of a {@linkcode WebListener}. */
+export interface WebOptions {
+  /**
+   * The names under which browsers reach the server. Its addresses and `localhost` need
+   * no entry. A request for another name is refused, since it can come from a page that
+   * has pointed its own name to this server (DNS rebinding).
+   */
+  readonly hosts?: readonly string[];
+  /**
+   * The addresses of reverse proxies. The `X-Forwarded-For` header of their requests is
+   * the address of the client.
+   */
+  readonly proxies?: readonly string[];
+  /** The port of the same chat for TCP clients, which the page shows without JavaScript. */
+  readonly chat?: ChatAddress;
+  /** Receives the failures of TLS handshakes. */
+  readonly log?: (message: string) => void;
+}
+
+/** A listener for connections that have methods. A `Deno.Listener` is one. */
+export interface TransportListener extends AsyncIterable<Transport> {
+  /** Stops listening. */
+  close(): void;
+}
+
+/**
+ * Accepts connections of browsers on another listener. It answers requests for the page,
+ * and yields the WebSockets.
+ */
+export class WebListener implements AsyncIterable<Transport> {
+  readonly #listener: TransportListener;
+  readonly #site: Site;
+  readonly #log: (message: string) => void;
+  readonly #pending = new PendingConns();
+  readonly #heartbeat = new Heartbeat();
+  /** The WebSockets that the chat has not taken yet. */
+  readonly #joined: WebSocketConn[] = [];
+  /** Continues the iterator. */
+  #wake = () => {};
+  #isClosed = false;
+
+  /**
+   * Creates a listener.
+   *
+   * @param listener A listener for TCP, TLS or Unix sockets.
+   * @param options The options.
+   */
+  constructor(listener: TransportListener, options: WebOptions = {}) {
+    this.#listener = listener;
+    this.#site = new Site(options);
+    this.#log = options.log ?? (() => {});
+  }
+
+  /** Closes the listener. WebSockets stay open. */
+  close(): void {
+    this.#isClosed = true;
+    this.#pending.closeAll();
+    this.#listener.close();
+  }
+
+  /** Yields WebSockets until the listener is closed. */
+  async *[Symbol.asyncIterator](): AsyncGenerator<Transport> {
+    let end: { error?: unknown } | undefined;
+    this.#accept()
+      .then(() => end = {}, (error) => end = { error })
+      .finally(() => this.#wake());
+    while (true) {
+      for (let conn; (conn = this.#joined.shift());) yield conn;
+      if (end && "error" in end) throw end.error;
+      if (end) return;
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+  }
+
+  /** Accepts connections. Their requests do not delay each other. */
+  async #accept(): Promise<void> {
+    for await (const conn of this.#listener) void this.#serve(conn);
+  }
+
+  /** Answers the request of a connection. */
+  async #serve(conn: Transport): Promise<void> {
+    this.#pending.add(conn);
+    try {
+      await this.#secure(conn);
+      const socket = await this.#answer(conn);
+      if (socket) {
+        return this.#pending.remove(conn) ? this.#join(socket) : socket.close();
+      }
+    } catch {
+      // The client has closed the connection, or its time is up.
+    }
+    this.#pending.close(conn);
+  }
+
+  async #secure(conn: Transport): Promise<void> {
+    try {
+      await conn.handshake?.();
+    } catch (error) {
+      const { remoteAddr: addr } = conn;
+      const name = "hostname" in addr ? addr.hostname : addr.transport;
+      const { message } = error as Error;
+      if (!this.#isClosed) this.#log(`Cannot secure ${name}: ${message}`);
+      throw error;
+    }
+  }
+
+  /** Answers a request. Returns the WebSocket that it opens, if it opens one. */
+  async #answer(conn: Transport): Promise<WebSocketConn | undefined> {
+    let request: HttpRequest | undefined;
+    let response: HttpResponse;
+    try {
+      request = await readRequest(conn);
+      if (request === undefined) return;
+      response = this.#site.respond(request);
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      response = error.response;
+    }
+    await writeResponse(conn, response, request);
+    if (response.status !== 101) return void await hangUp(conn);
+    const { headers, rest: received } = request!;
+    return new WebSocketConn(conn, {
+      remoteAddr: this.#site.clientOf(conn.remoteAddr, headers),
+      received,
+      heartbeat: this.#heartbeat,
+      closeCode: () => this.#isClosed ? CloseCode.goingAway : CloseCode.normal,
+    });
+  }
+
+  #join(socket: WebSocketConn): void {
+    if (this.#isClosed) return socket.close();
+    this.#joined.push(socket);
+    this.#wake();
+  }
+}
+
+/** The connections that are not WebSockets yet. They are bounded in number and time. */
+class PendingConns {
+  /** The connections in the order of their arrival, and the timer that closes each. */
+  readonly #timers = new Map<Transport, ReturnType<typeof setTimeout>>();
+
+  /** Adds a connection. If there are too many, the oldest one is closed. */
+  add(conn: Transport): void {
+    if (this.#timers.size === MAX_PENDING) {
+      const [oldest] = this.#timers.keys();
+      this.close(oldest);
+    }
+    const timer = setTimeout(() => this.close(conn), REQUEST_TIMEOUT);
+    this.#timers.set(conn, timer);
+  }
+
+  /** Removes a connection. Returns whether it was still open. */
+  remove(conn: Transport): boolean {
+    clearTimeout(this.#timers.get(conn));
+    return this.#timers.delete(conn);
+  }
+
+  /** Closes a connection, unless it was removed. */
+  close(conn: Transport): void {
+    if (!this.remove(conn)) return;
+    try {
+      conn.close();
+    } catch {
+      // The client has closed it already.
+    }
+  }
+
+  closeAll(): void {
+    for (const conn of [...this.#timers.keys()]) this.close(conn);
+  }
+}
+
+/** The resources of the server, and the rules for requests. */
+class Site {
+  readonly #hosts: Set<string>;
+  readonly #proxies: Set<string>;
+  readonly #page: Page;
+
+  constructor({ hosts = [], proxies = [], chat }: WebOptions) {
+    this.#hosts = new Set(hosts.map((name) => name.toLowerCase()));
+    this.#proxies = new Set(proxies);
+    this.#page = new Page(chat);
+  }
+
+  /**
+   * Returns the response to a request.
+   *
+   * @throws {HttpError} If the request is refused.
+   */
+  respond(request: HttpRequest): HttpResponse {
+    const { method, path, headers } = request;
+    const host = this.#checkHost(headers.get("host") ?? "");
+    if (!["/", "/ws", "/healthz"].includes(path)) {
+      throw new HttpError(404, "Not found");
+    }
+    if (method !== "GET" && method !== "HEAD") {
+      throw new HttpError(405, "Method not allowed", { allow: "GET, HEAD" });
+    }
+    if (path === "/ws") return this.#acceptWebSocket(request, host);
+    if (path === "/") {
+      return this.#page.respond(host, headers.get("accept-encoding") ?? "");
+    }
+    return {
+      status: 200,
+      headers: { "content-type": "text/plain" },
+      body: "ok\n",
+    };
+  }
+
+  /** Returns the host of a request, in lower case. */
+  #checkHost(header: string): string {
+    const host = header.toLowerCase();
+    const [, name] = /^([\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/.exec(host) ?? [];
+    if (name === undefined) throw new HttpError(400, "Malformed Host header");
+    const isKnown = name === "localhost" || this.#hosts.has(name) ||
+      isIP(name.replace(/^\[(.*)\]$/, "$1")) > 0;
+    if (!isKnown) {
+      const hint = `Start it with --web-host ${name}`;
+      throw new HttpError(421, `This server is not known as ${name}. ${hint}`);
+    }
+    return host;
+  }
+
+  /** Returns the response that opens a WebSocket. */
+  #acceptWebSocket(
+    { method, headers }: HttpRequest,
+    host: string,
+  ): HttpResponse {
+    checkUpgrade(method, headers);
+    checkOrigin(headers.get("origin"), host);
+    const key = headers.get("sec-websocket-key") ?? "";
+    if (!/^[\w+/]{22}==$/.test(key)) {
+      throw new HttpError(400, "Malformed Sec-WebSocket-Key header");
+    }
+    const offers = listOf(headers.get("sec-websocket-protocol"));
+    return {
+      status: 101,
+      headers: {
+        "upgrade": "websocket",
+        "connection": "Upgrade",
+        "sec-websocket-accept": createHash("sha1").update(key + ACCEPT_SUFFIX)
+          .digest("base64"),
+        ...offers.includes(SUBPROTOCOL) &&
+          { "sec-websocket-protocol": SUBPROTOCOL },
+      },
+    };
+  }
+
+  /** Returns the address of a client. A known proxy names it in a header. */
+  clientOf(
+    addr: Transport["remoteAddr"],
+    headers: Headers,
+  ): Transport["remoteAddr"] {
+    if (!("hostname" in addr) || !this.#isProxy(addr.hostname)) return addr;
+    // Each proxy appends the address of its client. The first one may be invented.
+    const hostname = listOf(headers.get("x-forwarded-for"))
+      .findLast((address) => !this.#isProxy(address));
+    return hostname && isIP(hostname) > 0 ? { ...addr, hostname } : addr;
+  }
+
+  #isProxy(address: string): boolean {
+    return this.#proxies.has(address.replace(/^::ffff:(?=\d+\.)/, ""));
+  }
+}
+
+function checkUpgrade(method: string, headers: Headers): void {
+  const isUpgrade = method === "GET" &&
+    listOf(headers.get("upgrade")).includes("websocket") &&
+    listOf(headers.get("connection")).includes("upgrade");
+  if (isUpgrade && headers.get("sec-websocket-version") === "13") return;
+  throw new HttpError(426, "This is a WebSocket of version 13", {
+    "upgrade": "websocket",
+    "sec-websocket-version": "13",
+  });
+}
+
+/**
+ * Refuses WebSockets of pages of other servers: browsers allow any page to open one.
+ * Clients that are not browsers send no origin.
+ */
+function checkOrigin(origin: string | null, host: string): void {
+  if (origin === null) return;
+  const [, originHost] = /^https?:\/\/(.+)$/.exec(origin.toLowerCase()) ?? [];
+  if (originHost === host) return;
+  throw new HttpError(403, "This page cannot join: it is from another server");
+}
+
+/** Splits the value of a header that is a list, in lower case. */
+function listOf(value: string | null): string[] {
+  return value?.toLowerCase().split(",").map((item) => item.trim()) ?? [];
+}
