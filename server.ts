@@ -1,7 +1,7 @@
 // Copyright 2026 the linechat authors. MIT license.
 
 /**
- * The server command: a chat on TCP and TLS ports and on Unix sockets.
+ * The server command: a chat on TCP and TLS ports, on Unix sockets and in browsers.
  *
  * ```sh
  * deno run -N server.ts                   # on localhost:8000
@@ -48,6 +48,7 @@ import type {
 import { ReservedNames } from "./server/names.ts";
 import { Network } from "./server/network.ts";
 import { helpText, OPTIONS } from "./server/options.ts";
+import type { WebOptions } from "./server/web.ts";
 
 /** The parsed command line. */
 interface Settings {
@@ -55,6 +56,7 @@ interface Settings {
   files?: CertificateFiles;
   /** The networks of the proxies that send PROXY headers. */
   proxies: Network[];
+  web: WebOptions;
   chat: ChatOptions;
   hasCommands: boolean;
   moderation?: ModerationSettings;
@@ -74,7 +76,8 @@ function parseCommand(
   const logMessages = values["log-messages"];
   return {
     ...parseEndpoints(values, lang),
-    proxies: values["proxy-protocol"].map((proxy) => parseProxy(proxy, lang)),
+    proxies: parseProxies(values, "proxy-protocol", lang),
+    web: parseWeb(values, lang),
     chat: {
       lang,
       maxBacklog: values["max-backlog"],
@@ -107,12 +110,16 @@ function parseEndpoints(
     }, lang);
   }
   const tlsPorts = values["tls-port"];
+  const webPorts = values["web-port"];
+  const webTlsPorts = values["web-tls-port"];
   const cert = values["tls-cert"];
   const key = values["tls-key"];
   const files = cert !== undefined && key !== undefined
     ? { cert, key }
     : undefined;
-  if (!files && (cert ?? key ?? tlsPorts[0]) !== undefined) {
+  if (
+    !files && (cert ?? key ?? tlsPorts[0] ?? webTlsPorts[0]) !== undefined
+  ) {
     throw new UsageError(
       {
         en: "TLS needs both --tls-cert FILE and --tls-key FILE",
@@ -124,24 +131,35 @@ function parseEndpoints(
   const isDefault = port.length + tlsPorts.length + unix.length === 0;
   const ports = isDefault ? [OPTIONS.port.default] : port;
   const isSecure = files !== undefined && tlsPorts.length === 0;
+  const endpointsOf = (ports: number[], isSecure: boolean, isWeb: boolean) =>
+    ports.map((port) => ({ hostname, port, isSecure, isWeb }));
   return {
     endpoints: [
-      ...ports.map((port) => ({ hostname, port, isSecure })),
-      ...tlsPorts.map((port) => ({ hostname, port, isSecure: true })),
+      ...endpointsOf(ports, isSecure, false),
+      ...endpointsOf(tlsPorts, true, false),
       ...unix.map((path) => ({ path })),
       ...adminSockets.map((path) => ({ path, isForOperators: true })),
+      ...endpointsOf(webPorts, false, true),
+      ...endpointsOf(webTlsPorts, true, true),
     ],
     files,
   };
 }
 
-function parseProxy(text: string, lang: Lang): Network {
-  const network = Network.parse(text);
-  if (network) return network;
-  throw invalid("--proxy-protocol", text, {
-    en: "must be an address or a network such as 192.0.2.0/24",
-    zh: "必须是地址或 192.0.2.0/24 这样的网络",
-  }, lang);
+/** Returns the networks of the proxies that an option names. */
+function parseProxies(
+  values: Values<typeof OPTIONS>,
+  option: "proxy-protocol" | "forwarded-for",
+  lang: Lang,
+): Network[] {
+  return values[option].map((text) => {
+    const network = Network.parse(text);
+    if (network) return network;
+    throw invalid(`--${option}`, text, {
+      en: "must be an address or a network such as 192.0.2.0/24",
+      zh: "必须是地址或 192.0.2.0/24 这样的网络",
+    }, lang);
+  });
 }
 
 /** Returns the settings of the moderation, if one of its options is given. */
@@ -171,6 +189,30 @@ function parseModeration(
       ipv6Prefix: values["ipv6-prefix"],
     }
     : undefined;
+}
+
+/** Returns the options of the web ports. */
+function parseWeb(values: Values<typeof OPTIONS>, lang: Lang): WebOptions {
+  const hosts = values["web-host"];
+  const proxies = parseProxies(values, "forwarded-for", lang);
+  for (const host of hosts) {
+    if (/^[\w.-]+$/.test(host)) continue;
+    throw invalid("--web-host", host, {
+      en: "must be a host name, such as chat.example.org",
+      zh: "必须是主机名，例如 chat.example.org",
+    }, lang);
+  }
+  const ports = [...values["web-port"], ...values["web-tls-port"]];
+  if (ports.length === 0 && hosts.length + proxies.length > 0) {
+    const option = hosts.length > 0 ? "--web-host" : "--forwarded-for";
+    throw new UsageError(
+      {
+        en: `${option} needs --web-port or --web-tls-port`,
+        zh: `${option} 需要 --web-port 或 --web-tls-port`,
+      }[lang],
+    );
+  }
+  return { hosts, proxies };
 }
 
 /** Aborts at the first signal to terminate. The second one exits at once. */
@@ -277,19 +319,24 @@ async function main(args: string[], lang: Lang): Promise<number> {
     print(settings.print, lang);
     return 0;
   }
-  const { endpoints, files, proxies } = settings;
+  const { endpoints, files, proxies, web } = settings;
   using log = new Log(settings.log, lang);
   const certificate = files && await readCertificate(files, lang);
   const moderated = await moderate(settings, log, lang);
-  const listen = await listenBehind(proxies, log, lang);
+  const options = {
+    certificate,
+    listen: await listenBehind(proxies, log, lang),
+    web: {
+      ...web,
+      chat: chatAddressOf(endpoints),
+      log: (message: string) => log.frequentFailure(message),
+    },
+  };
   await using cleanup = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const names: string[] = [];
   for (const endpoint of endpoints) {
-    const { listener, name } = await openListener(endpoint, lang, {
-      certificate,
-      listen,
-    });
+    const { listener, name } = await openListener(endpoint, lang, options);
     cleanup.defer(() => closeListener(listener));
     listeners.push(listener);
     names.push(name);
@@ -309,6 +356,15 @@ async function main(args: string[], lang: Lang): Promise<number> {
   await chat.close();
   await logged;
   return 0;
+}
+
+/** Returns the port for TCP clients that the page shows, if there is one. */
+function chatAddressOf(endpoints: Endpoint[]): WebOptions["chat"] {
+  for (const endpoint of endpoints) {
+    if ("port" in endpoint && !endpoint.isWeb && endpoint.port > 0) {
+      return endpoint;
+    }
+  }
 }
 
 /** Closes a listener, and removes the file of its socket. */

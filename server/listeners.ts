@@ -1,7 +1,7 @@
 // Copyright 2026 the linechat authors. MIT license.
 
 /**
- * The listeners of the server command: ports, TLS ports and Unix sockets.
+ * The listeners of the server command: ports, TLS ports, web ports and Unix sockets.
  *
  * @module
  */
@@ -11,10 +11,11 @@ import { type Connection, formatAddress, type Lang } from "../mod.ts";
 import { OperatorListener } from "./operators.ts";
 import { type TcpSource, TlsListener } from "./tls.ts";
 import { UnixListener } from "./unix.ts";
+import type { WebOptions } from "./web.ts";
 
 /** An address to listen on. */
 export type Endpoint =
-  | { hostname: string; port: number; isSecure: boolean }
+  | { hostname: string; port: number; isSecure: boolean; isWeb: boolean }
   | { path: string; isForOperators?: boolean };
 
 /** The parts of a listener that depend on options. */
@@ -23,6 +24,8 @@ export interface ListenerOptions {
   certificate?: Deno.TlsCertifiedKeyPem;
   /** Opens a port. @default {Deno.listen} */
   listen?: (address: Deno.TcpListenOptions) => TcpSource;
+  /** The options of web ports. */
+  web?: WebOptions;
 }
 
 /** An open listener. */
@@ -49,7 +52,7 @@ const BACKLOG = 4096;
 export async function openListener(
   endpoint: Endpoint,
   lang: Lang,
-  { certificate, listen = Deno.listen }: ListenerOptions,
+  { certificate, listen = Deno.listen, web }: ListenerOptions,
 ): Promise<{ listener: Listener; name: string }> {
   try {
     if ("path" in endpoint) {
@@ -61,13 +64,19 @@ export async function openListener(
         name: endpoint.path + suffix,
       };
     }
+    const { isSecure, isWeb } = endpoint;
     const address = { ...endpoint, tcpBacklog: BACKLOG };
-    const listener = endpoint.isSecure
+    const listener = isSecure
       ? new TlsListener(address, certificate!, listen)
       : listen(address);
     const { hostname, port } = listener.addr;
-    const suffix = endpoint.isSecure ? " (TLS)" : "";
-    return { listener, name: formatAddress(hostname, port) + suffix };
+    const name = formatAddress(hostname, port);
+    if (!isWeb) return { listener, name: isSecure ? `${name} (TLS)` : name };
+    const { WebListener } = await import("./web.ts");
+    return {
+      listener: new WebListener(listener, web),
+      name: `${isSecure ? "https" : "http"}://${name}/`,
+    };
   } catch (error) {
     const name = "path" in endpoint
       ? quote(endpoint.path)
@@ -86,7 +95,8 @@ export async function openListener(
 function hint(error: unknown, endpoint: Endpoint, lang: Lang): string {
   if ("path" in endpoint) return "";
   if (error instanceof Deno.errors.AddrInUse) {
-    const option = endpoint.isSecure ? "--tls-port" : "--port";
+    const option = "--" + (endpoint.isWeb ? "web-" : "") +
+      (endpoint.isSecure ? "tls-port" : "port");
     return {
       en: `, choose another ${option} or stop the other program`,
       zh: `，请换一个 ${option} 或停止另一个程序`,

@@ -92,6 +92,12 @@ export class Network {
   }
 }
 
+/** Returns whether one of several networks includes an address. */
+export function isInAny(networks: readonly Network[], text: string): boolean {
+  const address = Network.parse(text);
+  return networks.some((network) => address && network.includes(address));
+}
+
 function parseAddress(
   text: string,
 ): { width: 32 | 128; bits: bigint } | undefined {

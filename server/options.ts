@@ -67,6 +67,43 @@ export const OPTIONS = {
       zh: "发送 PROXY 头的代理（ADDRESS[/PREFIX]）；可重复",
     },
   },
+  "web-port": {
+    value: "N",
+    min: 0,
+    max: 65_535,
+    multiple: true,
+    heading: { en: "Browsers:", zh: "浏览器：" },
+    help: {
+      en: "port of the web page; repeatable",
+      zh: "网页的端口；可重复",
+    },
+  },
+  "web-tls-port": {
+    value: "N",
+    min: 0,
+    max: 65_535,
+    multiple: true,
+    help: {
+      en: "port of the web page over TLS; repeatable",
+      zh: "使用 TLS 的网页端口；可重复",
+    },
+  },
+  "web-host": {
+    value: "NAME",
+    multiple: true,
+    help: {
+      en: "name of the server in a browser's address; repeatable",
+      zh: "浏览器地址中的服务器名；可重复",
+    },
+  },
+  "forwarded-for": {
+    value: "NET",
+    multiple: true,
+    help: {
+      en: "proxy that sets X-Forwarded-For; repeatable",
+      zh: "设置 X-Forwarded-For 的代理；可重复",
+    },
+  },
   lang: {
     choices: LANGS,
     heading: { en: "Room:", zh: "聊天室：" },

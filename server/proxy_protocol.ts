@@ -9,7 +9,7 @@
 
 import { isIP } from "node:net";
 import { formatAddress, type Lang } from "../mod.ts";
-import { Network } from "./network.ts";
+import { isInAny, Network } from "./network.ts";
 
 /** Time for a proxy to send the header, in milliseconds. */
 const TIMEOUT = 5_000;
@@ -109,9 +109,7 @@ export class ProxyListener implements AsyncIterable<Deno.TcpConn> {
 
   async #receive(conn: Deno.TcpConn): Promise<void> {
     const { hostname } = conn.remoteAddr;
-    const address = Network.parse(hostname);
-    const isProxy = this.#options.trusted
-      .some((network) => address && network.includes(address));
+    const isProxy = isInAny(this.#options.trusted, hostname);
     if (!isProxy) this.#refuseHeader(conn);
     else if (!await this.#readHeader(conn)) return;
     this.#ready.push(conn);

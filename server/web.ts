@@ -34,11 +34,12 @@ import {
   readRequest,
   writeResponse,
 } from "./http.ts";
+import { isInAny, Network } from "./network.ts";
 import { type ChatAddress, Page } from "./page.ts";
 import type { Transport } from "./transport.ts";
 import { Heartbeat, WebSocketConn } from "./websocket.ts";
 
-export type { ChatAddress, Transport };
+export { type ChatAddress, Network, type Transport };
 
 /** Maximum number of connections that are not WebSockets yet. */
 const MAX_PENDING = 256;
@@ -58,10 +59,10 @@ export interface WebOptions {
    */
   readonly hosts?: readonly string[];
   /**
-   * The addresses of reverse proxies. The `X-Forwarded-For` header of their requests is
+   * The networks of reverse proxies. The `X-Forwarded-For` header of their requests is
    * the address of the client.
    */
-  readonly proxies?: readonly string[];
+  readonly proxies?: readonly Network[];
   /** The port of the same chat for TCP clients, which the page shows without JavaScript. */
   readonly chat?: ChatAddress;
   /** Receives the failures of TLS handshakes. */
@@ -72,6 +73,8 @@ export interface WebOptions {
 export interface TransportListener extends AsyncIterable<Transport> {
   /** Stops listening. */
   close(): void;
+  /** Replaces the certificate for new connections. */
+  renew?(certificate: Deno.TlsCertifiedKeyPem): void;
 }
 
 /**
@@ -107,6 +110,11 @@ export class WebListener implements AsyncIterable<Transport> {
     this.#isClosed = true;
     this.#pending.closeAll();
     this.#listener.close();
+  }
+
+  /** Replaces the certificate for new connections. */
+  renew(certificate: Deno.TlsCertifiedKeyPem): void {
+    this.#listener.renew?.(certificate);
   }
 
   /** Yields WebSockets until the listener is closed. */
@@ -224,12 +232,12 @@ class PendingConns {
 /** The resources of the server, and the rules for requests. */
 class Site {
   readonly #hosts: Set<string>;
-  readonly #proxies: Set<string>;
+  readonly #proxies: readonly Network[];
   readonly #page: Page;
 
   constructor({ hosts = [], proxies = [], chat }: WebOptions) {
     this.#hosts = new Set(hosts.map((name) => name.toLowerCase()));
-    this.#proxies = new Set(proxies);
+    this.#proxies = proxies;
     this.#page = new Page(chat);
   }
 
@@ -302,15 +310,13 @@ class Site {
     addr: Transport["remoteAddr"],
     headers: Headers,
   ): Transport["remoteAddr"] {
-    if (!("hostname" in addr) || !this.#isProxy(addr.hostname)) return addr;
+    const isProxy = (address: string) => isInAny(this.#proxies, address);
+    if (!("hostname" in addr) || !isProxy(addr.hostname)) return addr;
     // Each proxy appends the address of its client. The first one may be invented.
-    const hostname = listOf(headers.get("x-forwarded-for"))
-      .findLast((address) => !this.#isProxy(address));
-    return hostname && isIP(hostname) > 0 ? { ...addr, hostname } : addr;
-  }
-
-  #isProxy(address: string): boolean {
-    return this.#proxies.has(address.replace(/^::ffff:(?=\d+\.)/, ""));
+    const client = listOf(headers.get("x-forwarded-for"))
+      .findLast((address) => !isProxy(address));
+    const network = Network.parse(client ?? "");
+    return network ? { ...addr, hostname: network.address } : addr;
   }
 }
 

@@ -153,6 +153,7 @@ for (
   const directory of [
     "",
     "server/",
+    "server/page/",
     "netcat/",
     "std/assert/",
     "std/cli/",
@@ -213,6 +214,27 @@ Deno.test("deno run -N jsr:… runs the server", async () => {
     new TextDecoder().decode(welcome.subarray(0, length)),
     /^Welcome /,
   );
+  server.kill();
+  await Promise.all([reader.cancel(), stderr]);
+});
+
+Deno.test("deno run -N jsr:… runs the server for browsers", async () => {
+  const specifier = `jsr:${config.name}/server`;
+  const args = ["--hostname=127.0.0.1", "--port=0", "--web-port=0"];
+  await using server = deno(
+    ["run", "-N", "--no-prompt", specifier, ...args],
+    temporary,
+  ).spawn();
+  const stderr = server.stderr.text();
+  const reader = server.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  let url: string | undefined;
+  while (!(url = /http:\S+\/(?=\n)/.exec(text)?.[0])) {
+    const { value } = await reader.read();
+    if (value === undefined) throw new Error(await stderr);
+    text += value;
+  }
+  assertMatch(await (await fetch(url)).text(), /^<!doctype html>/);
   server.kill();
   await Promise.all([reader.cancel(), stderr]);
 });

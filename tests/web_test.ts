@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createHash } from "node:crypto";
 import WebSocket from "ws";
 import { Chat } from "../mod.ts";
-import { WebListener } from "../server/web.ts";
+import { Network, WebListener } from "../server/web.ts";
 import { namesOf, TestClient } from "./clients.ts";
 import {
   exchange,
@@ -337,12 +337,14 @@ Deno.test("a client of a known proxy has the address that the proxy names", asyn
       "203.0.113.5, 192.0.2.9",
       "203.0.113.5",
     ],
-    ["IPv6", ["127.0.0.1"], "2001:db8::1", "2001:db8::1"],
+    ["a network", ["127.0.0.0/8"], "203.0.113.5", "203.0.113.5"],
+    ["IPv6", ["127.0.0.1"], "2001:DB8:0::1", "2001:db8::1"],
     ["no header", ["127.0.0.1"], undefined, "127.0.0.1"],
     ["not an address", ["127.0.0.1"], "unknown", "127.0.0.1"],
   ];
-  for (const [name, proxies, header, address] of cases) {
+  for (const [name, trusted, header, address] of cases) {
     await t.step(name, async () => {
+      const proxies = trusted.map((text) => Network.parse(text)!);
       await using room = openWebRoom(undefined, { proxies });
       const headers = { "X-Forwarded-For": header };
       using web = await RawClient.connect(room.addr, headers);
