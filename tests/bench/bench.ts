@@ -56,7 +56,10 @@ async function measure(
   server: Candidate,
   load: LoadOptions,
 ): Promise<Figures | undefined> {
-  await using running = await startServer(server.command(load), server);
+  await using running = await startServer(server.command(load), {
+    cwd: server.cwd,
+    address: load.web ? /http:\/\/(\S+):(\d+)\/$/m : undefined,
+  });
   const { seconds = 5, timeout = 30 } = load;
   const flags = { ...load, seconds, timeout, pid: running.pid };
   const addr = `${running.hostname}:${running.port}`;
@@ -87,6 +90,7 @@ async function measureRow(
     for (const [server, candidate] of Object.entries(servers)) {
       if (slow.has(server)) continue;
       if (base?.server && server !== Object.keys(servers)[0]) continue;
+      if (load.web && !candidate.hasWeb) continue;
       const start = performance.now();
       const run: Run = { row, server };
       if (base) {

@@ -5,8 +5,8 @@
  *
  * `-n` clients join. `-s` of them send `-l` lines each, of `--size` bytes: as fast
  * as the server accepts them, or at `--rate` lines a second in total, which also
- * measures latency. `--churn` clients join and leave before that. Joining, the
- * churn and the load may take `--timeout` seconds each, and the load at most
+ * measures latency. `--churn` clients join and leave before that. `--web=1` connects
+ * WebSockets. Joining, the churn and the load may take `--timeout` seconds each, and the load at most
  * `--seconds`. `--pid` is the process of the server, for its memory and processor
  * time. `--json` prints all figures in one line, memory in kB.
  */
@@ -29,6 +29,8 @@ export interface Load {
   size: number;
   /** The lines a second of all senders; 0 for as many as the server accepts. */
   rate: number;
+  /** 1 for clients that are WebSockets; 0 for TCP clients. */
+  web: number;
   /** The number of clients that join and leave before the load. */
   churn: number;
   /** The seconds that joining, the churn and the load may take each. */
@@ -285,15 +287,17 @@ if (import.meta.main) {
       size: 64,
       rate: 0,
       churn: 0,
+      web: 0,
       timeout: 100,
       seconds: 100,
     },
   });
   const { hostname, port } = new URL(`tcp://${args.addr}`);
-  const { l: lines, n, s, size, rate, churn, timeout, seconds } = args;
+  const { l: lines, n, s, size, rate, churn, web, timeout, seconds } = args;
   const limits = { timeout, seconds, pid: args.pid as number | undefined };
   const address = { hostname, port: Number(port) };
-  const load: Load = { ...address, n, s, lines, size, rate, churn, ...limits };
+  const shape = { n, s, lines, size, rate, churn, web };
+  const load: Load = { ...address, ...shape, ...limits };
   const figures = await measure(load);
   if (args.json) console.log(JSON.stringify(figures));
   else console.log(figures);

@@ -15,12 +15,14 @@ export interface Server extends AsyncDisposable {
 export interface ServerOptions {
   /** The directory in which the command runs. @default {ROOT} */
   cwd?: string;
+  /** Matches the host and the port in the output. @default {/(\S+):(\d+)$/m} */
+  address?: RegExp;
 }
 
-/** Starts a server and waits for its first line, which ends in `HOST:PORT`. */
+/** Starts a server and waits until it prints its address. */
 export async function startServer(
   [command, ...args]: string[],
-  { cwd = ROOT }: ServerOptions = {},
+  { cwd = ROOT, address = /(\S+):(\d+)$/m }: ServerOptions = {},
 ): Promise<Server> {
   const child = new Deno.Command(command, {
     args,
@@ -28,7 +30,7 @@ export async function startServer(
     stdin: "null",
     stdout: "piped",
   }).spawn();
-  const reader = child.stdout.getReader();
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   const stop = async () => {
     try {
       child.kill("SIGKILL");
@@ -37,13 +39,16 @@ export async function startServer(
     }
     await Promise.all([child.status, reader.cancel()]);
   };
-  const { value } = await reader.read();
-  const line = new TextDecoder().decode(value).trim();
-  const [, hostname, port] = /(\S+):(\d+)$/.exec(line) ?? [];
-  if (hostname === undefined) {
-    await stop();
-    throw new Error(`Cannot start a server: ${command} ${args.join(" ")}`);
+  let text = "";
+  while (!address.test(text)) {
+    const { value } = await reader.read();
+    if (value === undefined) {
+      await stop();
+      throw new Error(`Cannot start a server: ${command} ${args.join(" ")}`);
+    }
+    text += value;
   }
+  const [, hostname, port] = address.exec(text)!;
   return {
     pid: child.pid,
     hostname,

@@ -78,6 +78,48 @@ export const ROWS: Record<string, Row> = {
       },
     ],
   },
+  "web-100": {
+    load: { n: 100, s: 10, l: 20_000, web: 1 },
+    base: { load: { web: 0 } },
+    metrics: [
+      ...saturated,
+      {
+        name: "% of the deliveries/s to TCP clients",
+        of: (web, tcp) => 100 * web.deliveriesASecond / tcp.deliveriesASecond,
+        ofPart: true,
+      },
+    ],
+  },
+  "web-calm": {
+    load: { n: 100, s: 10, l: 200, rate: 200, seconds: 20, web: 1 },
+    base: { load: { web: 0 } },
+    metrics: [
+      ...latencies,
+      {
+        name: "% of the p50 of TCP clients",
+        of: (web, tcp) => web.p50 && tcp.p50 && 100 * web.p50 / tcp.p50,
+        less: true,
+      },
+    ],
+  },
+  "web-idle": {
+    load: { n: 5000, s: 1, l: 1, timeout: 100, web: 1 },
+    base: { load: { web: 0 } },
+    metrics: [
+      {
+        name: "kB of memory per client",
+        of: ({ memoryAClient }) => memoryAClient,
+        less: true,
+      },
+      {
+        name: "% of the memory per TCP client",
+        of: (web, tcp) =>
+          web.memoryAClient && tcp.memoryAClient &&
+          100 * web.memoryAClient / tcp.memoryAClient,
+        less: true,
+      },
+    ],
+  },
   "churn": {
     load: { n: 100, s: 10, l: 2000, churn: 20_000, timeout: 30 },
     base: { load: { churn: 0 } },

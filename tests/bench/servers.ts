@@ -12,6 +12,8 @@ export interface Candidate {
   /** The directory in which the command runs. */
   cwd: string;
   command(load: LoadOptions): string[];
+  /** Whether clients can be WebSockets. */
+  hasWeb?: boolean;
   /** The version of its platform, unless that is this Deno. */
   version?: string;
 }
@@ -37,7 +39,12 @@ export async function findServers(
   before?: string,
 ): Promise<Record<string, Candidate>> {
   const servers: Record<string, Candidate> = {
-    this: { title: "linechat", cwd: ROOT, command: () => chatServer() },
+    this: {
+      title: "linechat",
+      cwd: ROOT,
+      command: ({ web }) => chatServer(...web ? ["--web-port", "0"] : []),
+      hasWeb: true,
+    },
   };
   if (before !== undefined) {
     servers.before = { ...servers.this, title: "before", cwd: before };
