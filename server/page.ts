@@ -14,7 +14,7 @@ import type { HttpResponse } from "./http.ts";
 import { App } from "./page/app.ts";
 import { Attention } from "./page/attention.ts";
 import { Composer } from "./page/composer.ts";
-import { create, find } from "./page/dom.ts";
+import { create, find, settings } from "./page/dom.ts";
 import { Door } from "./page/door.ts";
 import { Inbox } from "./page/inbox.ts";
 import {
@@ -35,18 +35,9 @@ import { TEXTS } from "./page/texts.ts";
 
 /** The functions and classes of the page. A class follows those that it refers to. */
 const PARTS = [
-  ...[
-    find,
-    create,
-    either,
-    parseLine,
-    parseNotice,
-    newLines,
-    splitLinks,
-    mentions,
-  ],
-  ...[completions, hueOf, Attention, Composer, Door, Inbox, Link, MessageLog],
-  ...[Roster, App],
+  ...[find, settings, create, either, parseLine, parseNotice, newLines],
+  ...[splitLinks, mentions, completions, hueOf, Attention, Composer, Door],
+  ...[Inbox, Link, MessageLog, Roster, App],
 ];
 
 /** Starts the page, in the language of the browser or of `?lang=`. */
@@ -156,7 +147,7 @@ function documentFor(command: string): string {
 <div id="log" role="log" tabindex="0" data-l="messages"></div>
 <button id="latest" type="button" hidden data-t="latest"></button>
 </main>
-<aside id="side" data-l="members"><ul id="members"></ul></aside>
+<aside id="side" data-l="members"><p id="count"></p><ul id="members"></ul></aside>
 <footer>
 <div id="state"><p id="status" role="status"></p><button id="retry" type="button" hidden></button></div>
 <form id="composer">

@@ -2,7 +2,8 @@
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Chat } from "../mod.ts";
-import { WebListener } from "../server/web.ts";
+import { Moderation } from "../server/moderation.ts";
+import { Password } from "../server/password.ts";
 import { namesOf, TestClient } from "./clients.ts";
 import { openWebRoom } from "./web_clients.ts";
 import {
@@ -56,6 +57,37 @@ browserTest("a name is optional", async () => {
   await tab.until("door.open");
   await tab.press("Enter");
   await tab.until(`/as 127.0.0.1:/.test(field.placeholder)`);
+});
+
+browserTest("a name in the address cannot do more than a name", async () => {
+  await using room = openWebRoom();
+  await using tcp = await TestClient.join(room.tcp);
+  const names = {
+    "zoe\nI say what others want": "zoe_I_say_what_others_want",
+    "zoe \t secret-word": "zoe_secret-word",
+    " zoe ": "zoe",
+  };
+  for (const [address, name] of Object.entries(names)) {
+    await using tab = await join(room, name, {}, address);
+    assertMatch((await tcp.line())!, / is online$/);
+    assertMatch((await tcp.line())!, new RegExp(` is now known as ${name}$`));
+    await tab.go("about:blank");
+    assertEquals(await tcp.line(), `${name} is offline`);
+  }
+  await using tab = await open(`${room.url}#%`);
+  await tab.until(`document.body.dataset.state === "open"`);
+});
+
+browserTest("the page works where the browser stores nothing", async () => {
+  await using room = openWebRoom();
+  const init = `Object.defineProperty(window, "localStorage", {
+    get() { throw new DOMException("Access is denied", "SecurityError"); },
+  });`;
+  await using tab = await open(room.url, { init });
+  await tab.until("door.open");
+  await tab.type("ann");
+  await tab.press("Enter");
+  await tab.until(`field.placeholder === "Message as ann"`);
 });
 
 browserTest(
@@ -141,7 +173,7 @@ browserTest("the list of members follows the room", async (t) => {
     await tab.until(`${MEMBERS} === "anna,bob,zoe"`);
     await bob.close();
     await tab.until(`${MEMBERS} === "anna,zoe"`);
-    assertEquals(await tab.evaluate("people.textContent"), "2 here");
+    assertEquals(await tab.evaluate("count.textContent"), "2 here");
     await tab.click("#members button");
     assertEquals(await tab.evaluate("field.value"), "/msg anna ");
   });
@@ -548,9 +580,12 @@ browserTest("the page fits on a phone", async () => {
     key: "send",
     aside: "none",
   });
+  const people = () =>
+    tab.evaluate("[getComputedStyle(side).display, people.ariaExpanded]");
   await tab.click("#people");
-  assertEquals(await tab.evaluate("getComputedStyle(side).display"), "block");
-  assertEquals(await tab.evaluate("people.ariaExpanded"), "true");
+  assertEquals(await people(), ["block", "true"]);
+  await tab.click("#members button");
+  assertEquals(await people(), ["none", "false"]);
 });
 
 browserTest("nothing moves where the user prefers that", async () => {
@@ -611,53 +646,53 @@ browserTest("the page speaks the language of the browser", async (t) => {
 });
 
 browserTest("a room with a password asks for it", async () => {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const encoder = new TextEncoder();
-  const received: string[] = [];
-  const serve = async () => {
-    for await (const conn of new WebListener(listener)) {
-      const send = (text: string) =>
-        conn.write(conn.frame!(encoder.encode(text)));
-      const buffer = new Uint8Array(1000);
-      const line = async () => {
-        const size = await conn.read(buffer);
-        return new TextDecoder().decode(buffer.subarray(0, size ?? 0));
-      };
-      await send("-- Password:\n");
-      for (let text; (text = await line()) !== "secret\n";) {
-        received.push(text);
-        await send("-- Wrong password\n-- Password:\n");
-      }
-      await send(
-        `Welcome guest-1\n-- No one else is here. /help lists the commands\n`,
-      );
-      received.push(await line());
-      conn.close();
-    }
-  };
-  const served = serve();
-  await using tab = await open(
-    `http://127.0.0.1:${listener.addr.port}/#zoe`,
-  );
-  const passwordIsAsked =
-    `door.open && document.activeElement.id === "password"`;
-  await tab.until(passwordIsAsked);
+  await using file = await passwordFile("open sesame");
+  const password = new Password({ path: file.path });
+  await password.load();
+  const { chatOptions } = new Moderation({ password, hideAddresses: true });
+  await using room = openWebRoom(chatOptions);
+  await using tab = await open(`${room.url}#zoe`);
+  const isAsked = `door.open && document.activeElement.id === "password"`;
+  await tab.until(isAsked);
   await tab.type("wrong");
   await tab.press("Enter");
-  await tab.until(`${passwordIsAsked} && problem.textContent !== ""`);
-  await tab.type("secret");
+  await tab.until(`${isAsked} && problem.textContent === "Wrong password"`);
+  await tab.type("open sesame");
   await tab.press("Enter");
-  await tab.until("!door.open");
-  // It is kept for the next connection, in memory only.
-  await tab.until(`document.body.dataset.state === "lost"`);
-  await tab.click("#retry");
-  await tab.until(`document.body.dataset.state === "lost"`);
-  assertEquals(received, ["wrong\n", "/nick zoe\n", "/nick zoe\n"]);
+  await tab.until(`!door.open && field.placeholder === "Message as zoe"`);
+  // The page keeps it for the next connection, in memory only.
+  const rejoined = rejoins(room.chat);
+  room.drop();
+  await rejoined;
+  await tab.until(`field.placeholder === "Message as zoe"`);
   const stored = await tab.evaluate("JSON.stringify(localStorage)");
-  assert(!/secret/.test(stored + await tab.evaluate("location.href")));
-  listener.close();
-  await served;
+  assert(!/sesame/.test(stored + await tab.evaluate("location.href")));
 });
+
+browserTest(
+  "a question ends when the server closes the connection",
+  async () => {
+    await using file = await passwordFile("open sesame");
+    const password = new Password({ path: file.path, timeout: 200 });
+    await password.load();
+    const { chatOptions } = new Moderation({ password });
+    await using room = openWebRoom(chatOptions);
+    await using tab = await open(`${room.url}#zoe`);
+    await tab.until(`document.body.dataset.state === "closed" && !door.open`);
+    await row(tab, "notice", "Cannot enter: no password within 0.2 s");
+    await tab.click("#retry");
+    await tab.until("door.open");
+  },
+);
+
+/** Writes a password to a file. */
+async function passwordFile(
+  password: string,
+): Promise<{ path: string } & AsyncDisposable> {
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, password);
+  return { path, [Symbol.asyncDispose]: () => Deno.remove(path) };
+}
 
 browserTest("without JavaScript, the page says how to join", async () => {
   await using room = openWebRoom(undefined, {

@@ -27,13 +27,14 @@ export function open(url: string, options?: TabOptions): Promise<Tab> {
   return browser!.open(url, options);
 }
 
-/** Opens the page and joins under a name. */
+/** Opens the page and joins under a name. `asked` is the name in the address. */
 export async function join(
   { url }: { url: string },
   name: string,
   options?: TabOptions,
+  asked = name,
 ): Promise<Tab> {
-  const tab = await open(`${url}#${encodeURIComponent(name)}`, options);
+  const tab = await open(`${url}#${encodeURIComponent(asked)}`, options);
   await tab.until(`field.placeholder.includes(${JSON.stringify(name)})`);
   return tab;
 }

@@ -2,7 +2,7 @@
 
 import { Attention } from "./attention.ts";
 import { Composer } from "./composer.ts";
-import { find } from "./dom.ts";
+import { find, settings } from "./dom.ts";
 import { Door } from "./door.ts";
 import { Inbox } from "./inbox.ts";
 import { type Line, mentions, newLines, parseLine } from "./lines.ts";
@@ -76,11 +76,13 @@ export class App {
       () => this.#probe(),
     );
     find("retry").onclick = () => this.#link.connect();
-    this.#wanted = decodeURIComponent(location.hash.slice(1)) ||
-      (localStorage.name ?? "");
-    if (this.#wanted === "" && localStorage.name === undefined) {
-      this.#door.open("name");
-    } else this.#link.connect();
+    const address = new URLSearchParams(location.hash.replace("#", "name="));
+    const name = address.get("name") || settings().name;
+    if (name === undefined) this.#door.open("name");
+    else {
+      this.#want(name);
+      this.#link.connect();
+    }
   }
 
   #translate(): void {
@@ -97,13 +99,21 @@ export class App {
 
   // --- Joining -------------------------------------------------------------------
 
+  /**
+   * Sets the name to ask for. It cannot have spaces: `/nick` takes a second word for
+   * a secret, and a line feed would begin a line that the user has not written.
+   */
+  #want(name: string): void {
+    this.#wanted = settings().name = name.trim().replace(/\s+/g, "_");
+  }
+
   /** Takes the answer that the user has given at the door. */
   #enter(id: "name" | "password", text: string): void {
     this.#composer.field.focus();
     if (id === "password") {
       return this.#sendPassword(text);
     }
-    this.#wanted = localStorage.name = text;
+    this.#want(text);
     this.#namePauses = [];
     if (this.#name === "") this.#link.connect();
     else this.#requestName();
@@ -118,6 +128,7 @@ export class App {
     find("retry").hidden = !isOver;
     find("retry").textContent = state === "closed" ? again : retry;
     if (!isOver) return;
+    this.#door.close();
     this.#inbox.flush();
     this.#setName("");
     if (this.#unconfirmed.length === 0) return;
@@ -140,7 +151,10 @@ export class App {
     else if (parseLine(lines.at(-1)!).kind !== "password") {
       this.#handle(lines, 0);
     } else if (this.#password) this.#sendPassword(this.#password);
-    else this.#door.open("password", "", lines.slice(0, -1).join("\n"));
+    else {
+      const problem = lines.slice(0, -1).join("\n").replace(/^-- /gm, "");
+      this.#door.open("password", "", problem);
+    }
   }
 
   #sendPassword(password: string): void {
@@ -270,7 +284,7 @@ export class App {
     const wasNaming = this.#isNaming;
     this.#isNaming = false;
     this.#setName(newName);
-    this.#wanted = localStorage.name = newName;
+    this.#want(newName);
     if (location.hash) history.replaceState(null, "", `#${newName}`);
     return !wasNaming;
   }

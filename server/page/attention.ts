@@ -1,6 +1,6 @@
 // Copyright 2026 the linechat authors. MIT license.
 
-import { find } from "./dom.ts";
+import { find, settings } from "./dom.ts";
 import type { Entry } from "./message_log.ts";
 
 /** Draws the attention of a user who is elsewhere: by the title and by notifications. */
@@ -14,15 +14,15 @@ export class Attention {
     if (this.#button.hidden) return;
     this.#button.title = this.#button.ariaLabel!;
     this.#button.onclick = async () => {
-      localStorage.notify = this.#isOn ? "" : "on";
-      if (localStorage.notify) await Notification.requestPermission();
+      settings().notify = this.#isOn ? "" : "on";
+      if (settings().notify) await Notification.requestPermission();
       this.#button.ariaPressed = String(this.#isOn);
     };
     this.#button.ariaPressed = String(this.#isOn);
   }
 
   get #isOn(): boolean {
-    return localStorage.notify === "on" &&
+    return settings().notify === "on" &&
       Notification.permission === "granted";
   }
 

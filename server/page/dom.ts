@@ -5,6 +5,15 @@ export function find<T extends HTMLElement>(id: string): T {
   return document.getElementById(id) as T;
 }
 
+/** Returns what the page remembers, or nothing where the user has forbidden that. */
+export function settings(): Record<string, string | undefined> {
+  try {
+    return globalThis.localStorage;
+  } catch {
+    return {};
+  }
+}
+
 /** Creates an element with a text. */
 export function create<Tag extends keyof HTMLElementTagNameMap>(
   tag: Tag,

@@ -21,11 +21,13 @@ export class Roster {
     readonly texts: Texts,
     readonly onSelect: (name: string) => void,
   ) {
-    const toggle = find("people");
-    toggle.onclick = () => {
-      const isOpen = document.body.classList.toggle("open");
-      toggle.ariaExpanded = String(isOpen);
-    };
+    find("people").onclick = () => this.#unfold();
+  }
+
+  /** Shows or hides the list on a phone. */
+  #unfold(isOpen?: boolean): void {
+    isOpen = document.body.classList.toggle("open", isOpen);
+    find("people").ariaExpanded = String(isOpen);
   }
 
   get names(): string[] {
@@ -83,7 +85,9 @@ export class Roster {
     this.#isShown = true;
     const { here, more } = this.texts;
     const total = this.#names.size + this.#unnamed;
-    find("people").textContent = here.replace("#", String(total));
+    find("people").textContent =
+      find("count").textContent =
+        here.replace("#", String(total));
     const names = this.names.sort((a, b) => a.localeCompare(b));
     const items = names.slice(0, Roster.maxNames).map((name) => {
       const item = create("li", "", "");
@@ -91,7 +95,10 @@ export class Roster {
       button.type = "button";
       button.dir = "auto";
       button.style.setProperty("--hue", String(hueOf(name)));
-      button.onclick = () => this.onSelect(name);
+      button.onclick = () => {
+        this.#unfold(false);
+        this.onSelect(name);
+      };
       item.append(button);
       return item;
     });

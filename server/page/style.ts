@@ -52,11 +52,13 @@ em { color: var(--soft); font-size: 13px; }
 .action .text { font-style: italic; }
 .event, .old .text, .notice .text { color: var(--soft); }
 .event .name { font-weight: 400; }
-.notice .text { font: 13px/1.6 ui-monospace, monospace; }
+.notice .text { font: 13px/1.5 ui-monospace, monospace; }
+.notice + .notice:not(:has(time)) { padding-block: 0; line-height: 1; }
 .divider { display: flex; align-items: center; gap: 12px; padding: 8px 16px; color: var(--soft); font-size: 13px; }
 .divider::before, .divider::after { content: ""; flex: 1; border-top: 1px solid var(--rule); }
 #latest { position: absolute; bottom: 12px; left: 50%; transform: translateX(-50%); border-radius: 20px; }
 aside { grid-row: 2 / 4; grid-column: 2; overflow-y: auto; padding: 8px; border-inline-start: 1px solid var(--rule); background: var(--side); }
+#count { padding: 4px 8px 8px; color: var(--soft); font-size: 13px; }
 ul { margin: 0; padding: 0; list-style: none; }
 aside li { padding: 4px 8px; color: var(--soft); }
 aside li:has(button) { padding: 0; }
@@ -67,6 +69,7 @@ footer { padding: 8px 16px 12px; border-top: 1px solid var(--rule); }
 #state:has(#status:not(:empty)) { padding-bottom: 8px; }
 #composer { display: flex; align-items: end; gap: 8px; }
 textarea, input { width: 100%; padding: 8px 12px; border: 1px solid var(--soft); border-radius: 8px; background: var(--back); font-size: 16px; }
+textarea:focus-visible, input:focus-visible { outline-offset: -2px; }
 textarea { max-height: 30vh; resize: none; }
 #composer button { padding: 9px 16px; }
 dialog { width: min(24rem, 100% - 32px); padding: 24px; border: 1px solid var(--rule); border-radius: 12px; background: var(--back); color: var(--text); }
@@ -83,6 +86,7 @@ svg { display: block; width: 20px; fill: currentColor; }
   header { grid-column: 1; padding: 8px 12px; }
   #people:not(:empty) { display: block; }
   aside { display: none; }
+  #count { display: none; }
   .open aside { display: block; grid-row: 2; grid-column: 1; border: 0; z-index: 1; }
   main { grid-row: 2; grid-column: 1; }
   .row { display: block; padding: 3px 12px; }
