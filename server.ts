@@ -278,6 +278,7 @@ async function listenBehind(
   return (address) =>
     new ProxyListener(Deno.listen(address), {
       trusted: proxies,
+      acceptsChecks: address.isWeb,
       lang,
       log: (message) => log.frequentFailure(message),
     });

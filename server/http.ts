@@ -103,8 +103,8 @@ export async function readRequest(
 
 function parseHead(head: string): Omit<HttpRequest, "rest"> {
   const [first, ...lines] = head.split("\r\n");
-  const [, method, path] = /^([A-Z]+) (\/[!-~]*) HTTP\/1\.[01]$/.exec(first) ??
-    [];
+  const [, method, path, version] =
+    /^([A-Z]+) (\/[!-~]*) HTTP\/1\.([01])$/.exec(first) ?? [];
   if (method === undefined) throw new HttpError(400, "Malformed request line");
   const headers = new Headers();
   for (const line of lines) {
@@ -114,6 +114,8 @@ function parseHead(head: string): Omit<HttpRequest, "rest"> {
     }
     headers.append(name, value);
   }
+  // HTTP/1.0 needs no host. Browsers send one; health checks of HAProxy do not.
+  if (version === "0" && !headers.has("host")) headers.set("host", "localhost");
   return { method, path: path.replace(/\?.*$/, ""), headers };
 }
 

@@ -23,7 +23,7 @@ export interface ListenerOptions {
   /** The certificate of TLS ports. */
   certificate?: Deno.TlsCertifiedKeyPem;
   /** Opens a port. @default {Deno.listen} */
-  listen?: (address: Deno.TcpListenOptions) => TcpSource;
+  listen?: (address: Deno.TcpListenOptions & { isWeb: boolean }) => TcpSource;
   /** The options of web ports. */
   web?: WebOptions;
 }
@@ -65,11 +65,9 @@ export async function openListener(
       };
     }
     const { isSecure, isWeb } = endpoint;
-    const address = { ...endpoint, tcpBacklog: BACKLOG };
-    const listener = isSecure
-      ? new TlsListener(address, certificate!, listen)
-      : listen(address);
-    const { hostname, port } = listener.addr;
+    const source = listen({ ...endpoint, tcpBacklog: BACKLOG });
+    const { hostname, port } = source.addr;
+    const listener = isSecure ? new TlsListener(source, certificate!) : source;
     const name = formatAddress(hostname, port);
     if (!isWeb) return { listener, name: isSecure ? `${name} (TLS)` : name };
     const { WebListener } = await import("./web.ts");

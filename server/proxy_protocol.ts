@@ -49,6 +49,12 @@ export interface ProxyListenerOptions {
   log?: (message: string) => void;
   /** Time for a proxy to send the header, in milliseconds. @default {5000} */
   timeout?: number;
+  /**
+   * Whether to accept connections that a proxy opens for itself. They have the address
+   * of the proxy. Otherwise they are closed as soon as the proxy has closed them.
+   * @default {false}
+   */
+  acceptsChecks?: boolean;
 }
 
 /**
@@ -57,7 +63,6 @@ export interface ProxyListenerOptions {
  * must not start with one.
  *
  * A proxy opens connections without a client to check whether the server is alive.
- * They are accepted, and closed as soon as the proxy has closed them.
  */
 export class ProxyListener implements AsyncIterable<Deno.TcpConn> {
   readonly #listener: Deno.TcpListener;
@@ -118,7 +123,7 @@ export class ProxyListener implements AsyncIterable<Deno.TcpConn> {
 
   /** Reads the header of a connection. Returns whether there is a client. */
   async #readHeader(conn: Deno.TcpConn): Promise<boolean> {
-    const { timeout = TIMEOUT } = this.#options;
+    const { timeout = TIMEOUT, acceptsChecks = false } = this.#options;
     let isLate = false;
     const timer = setTimeout(() => {
       isLate = true;
@@ -127,12 +132,12 @@ export class ProxyListener implements AsyncIterable<Deno.TcpConn> {
     this.#pending.add(conn);
     try {
       const { header, rest } = await readHeader(conn);
-      if (header.source === undefined) {
+      if (header.source) setSource(conn, header.source);
+      else if (!acceptsChecks) {
         await drain(conn).catch(() => {});
         this.#close(conn);
         return false;
       }
-      setSource(conn, header.source);
       prepend(conn, rest);
       this.#pending.delete(conn);
       return true;

@@ -37,12 +37,11 @@ export class TlsListener implements AsyncIterable<TlsConnection> {
   #context: SecureContext;
 
   constructor(
-    address: Deno.TcpListenOptions,
+    listener: TcpSource,
     credentials: Deno.TlsCertifiedKeyPem,
-    listen: (address: Deno.TcpListenOptions) => TcpSource = Deno.listen,
   ) {
+    this.#listener = listener;
     this.#context = createSecureContext(credentials);
-    this.#listener = listen(address);
   }
 
   get addr(): Deno.NetAddr {

@@ -27,7 +27,7 @@ type TlsConnection = Connection & Deno.TlsConn;
 /** Opens a listener on a free port. */
 async function listen(certificate: Certificate): Promise<TlsListener> {
   return new TlsListener(
-    { hostname: "127.0.0.1", port: 0 },
+    Deno.listen({ hostname: "127.0.0.1", port: 0 }),
     await certificate.read(),
   );
 }

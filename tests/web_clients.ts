@@ -119,14 +119,16 @@ export class RawClient implements Disposable {
 
   private constructor(readonly conn: Deno.TcpConn) {}
 
-  /** Connects and completes the opening handshake. */
+  /** Connects and completes the opening handshake. A proxy sends a prefix before it. */
   static async connect(
     addr: Deno.NetAddr,
     headers?: Record<string, string | undefined>,
+    prefix = "",
   ): Promise<RawClient> {
     const { hostname, port } = addr;
     const client = new RawClient(await Deno.connect({ hostname, port }));
-    await client.sendBytes(encoder.encode(upgradeRequest(addr, headers)));
+    const request = prefix + upgradeRequest(addr, headers);
+    await client.sendBytes(encoder.encode(request));
     let head = "";
     const byte = new Uint8Array(1);
     while (!head.endsWith("\r\n\r\n")) {

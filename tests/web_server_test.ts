@@ -5,7 +5,7 @@ import WebSocket from "ws";
 import { TestClient } from "./clients.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
 import { Certificate } from "./tls.ts";
-import { RawClient } from "./web_clients.ts";
+import { exchange, RawClient } from "./web_clients.ts";
 
 const address = (port: string | number): Deno.NetAddr => ({
   transport: "tcp",
@@ -84,6 +84,40 @@ Deno.test("--web-port opens the room to browsers, with -N only", async () => {
   await web.send("hello");
   await web.until(/: hello$/);
   assertMatch((await tcp.lines(2))[1]!, /: hello$/);
+});
+
+Deno.test("web ports take the addresses of PROXY headers", async () => {
+  await using server = await startServer([
+    ...["--web-port=0", "--proxy-protocol=127.0.0.1"],
+  ]);
+  const addr = address(await webPort(server));
+  const header = "PROXY TCP4 203.0.113.7 127.0.0.1 50000 80\r\n";
+  using web = await RawClient.connect(addr, {}, header);
+  assertEquals(await web.line(), "Welcome 203.0.113.7:50000");
+  // A health check of the proxy itself.
+  const check = "PROXY UNKNOWN\r\nGET /healthz HTTP/1.0\r\n\r\n";
+  assertMatch(await exchange(addr, check), /^HTTP\/1\.1 200 .*\nok\n$/s);
+});
+
+Deno.test("bans, the password and hidden addresses hold for browsers", async () => {
+  const directory = await Deno.makeTempDir();
+  const [bans, password] = [`${directory}/bans`, `${directory}/password`];
+  await Deno.writeTextFile(bans, "203.0.113.9 - op-1 spam\n");
+  await Deno.writeTextFile(password, "open sesame\n");
+  await using server = await startServer([
+    ...["--web-port=0", "--forwarded-for=127.0.0.1", "--hide-addresses"],
+    ...[`--bans=${bans}`, `--password-file=${password}`],
+  ], { permissions: ["-N", "-R", "-W"] });
+  const addr = address(await webPort(server));
+  const from = (host: string) =>
+    RawClient.connect(addr, { "X-Forwarded-For": host });
+  using banned = await from("203.0.113.9");
+  assertMatch((await banned.line())!, /^Cannot enter: .*spam/);
+  using web = await from("203.0.113.7");
+  assertEquals(await web.line(), "-- Password:");
+  await web.send("open sesame");
+  assertEquals(await web.line(), "Welcome guest-1");
+  await Deno.remove(directory, { recursive: true });
 });
 
 Deno.test("the page shows the TCP port without JavaScript", async () => {

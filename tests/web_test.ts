@@ -62,6 +62,8 @@ Deno.test("requests are answered by their status", async (t) => {
     [`GET / HTTP/1.1\r\n${host}`, 200, /<!doctype html>/],
     [`GET /?lang=zh HTTP/1.1\r\n${host}`, 200],
     [`GET / HTTP/1.0\r\n${host}`, 200],
+    ["GET /healthz HTTP/1.0\r\n", 200],
+    ["GET /healthz HTTP/1.0\r\nHost: evil.example\r\n", 421],
     [`GET /healthz HTTP/1.1\r\n${host}`, 200, /\r\n\r\nok\n$/],
     [`HEAD /healthz HTTP/1.1\r\n${host}`, 200, /length: 3\r\n.*\r\n\r\n$/s],
     [`GET /favicon.ico HTTP/1.1\r\n${host}`, 404],
