@@ -1,18 +1,20 @@
+// Copyright 2026 the linechat authors. MIT license.
+
 /**
- * Compiles the commands to binaries of their own, with their SHA-256 sums, into
- * `dist/`: for this platform, or for all that Deno compiles to.
+ * Compiles the commands to binaries in `dist/`, with manual pages, shell completions
+ * and SHA-256 checksums.
  *
  * ```sh
- * deno task compile        # dist/chat-server, dist/chat-netcat, dist/SHA256SUMS
- * deno task compile:all    # dist/chat-server-x86_64-unknown-linux-gnu, …
+ * deno task compile        # dist/linechat, dist/linechat-netcat
+ * deno task compile:all    # dist/linechat-x86_64-unknown-linux-gnu, …
  * ```
  *
- * All of it is there in the end, or nothing has changed.
+ * A failure leaves `dist/` unchanged.
  */
 
 import { manualFiles } from "./manual.ts";
 
-/** All that `deno compile --target` takes. */
+/** The targets of `deno compile`. */
 export const TARGETS = [
   "x86_64-unknown-linux-gnu",
   "aarch64-unknown-linux-gnu",
@@ -23,32 +25,31 @@ export const TARGETS = [
 ];
 
 /**
- * A binary is asked for a certificate or a Unix socket long after it was made,
- * so that it may read and write files; what its user may not, it cannot either.
- * There is nobody to ask for more.
+ * The permissions of the binaries. Options for TLS and Unix sockets need access to
+ * files, and a binary has no flags for permissions.
  */
 const PERMISSIONS = ["-N", "-R", "-W", "--no-prompt"];
 
-const COMMANDS = { "chat-server": "server.ts", "chat-netcat": "netcat.ts" };
+const COMMANDS = { "linechat": "server.ts", "linechat-netcat": "netcat.ts" };
 
-/** Runs `deno`, and returns what it wrote to stderr if it failed. */
+/** Runs `deno`. Returns its stderr if it fails. */
 type Run = (args: string[]) => Promise<string | undefined>;
 
-/** Why something cannot be compiled. */
+/** A failure to compile, with a message for the user. */
 export class CompileError extends Error {}
 
 /**
- * Compiles both commands, for this platform or for so many targets, into a
- * directory that replaces the last one.
+ * Compiles both commands into a new directory, which replaces the old one.
  *
- * @throws {CompileError} If a binary cannot be made. The last directory stays.
+ * @param targets The platforms. By default, only this one.
+ * @throws {CompileError} If a command cannot be compiled. The old directory stays.
  */
 export async function compile(
   directory: string,
   targets: readonly string[] = [],
   run: Run = runDeno,
 ): Promise<void> {
-  // Beside it, since a directory cannot be renamed into another file system.
+  // In the same file system, since it is renamed in the end.
   const unfinished = `${directory}.unfinished`;
   await removeAll(unfinished);
   try {
@@ -91,7 +92,7 @@ function fileName(name: string, target?: string): string {
   return `${name}-${target}${target.includes("windows") ? ".exe" : ""}`;
 }
 
-/** The sums of a directory's files, as `sha256sum --check` takes them. */
+/** Returns the checksums of the files in a directory, for `sha256sum --check`. */
 export async function sums(directory: string): Promise<string> {
   const names = [];
   for await (const { name } of Deno.readDir(directory)) names.push(name);
@@ -104,20 +105,22 @@ export async function sums(directory: string): Promise<string> {
   return text;
 }
 
-/** Deno tells why in several lines: what failed, and what that was caused by. */
+/** Returns the error that Deno has printed, with its causes, in one line. */
 function explain(stderr: string): string {
   const [, error = stderr] = /^error: ([^]*)/m.exec(stderr) ?? [];
-  const [told] = error.split(/\n+Stack backtrace:/);
-  const causes = [...told.matchAll(/^ +\d+: (.*)$/gm)].map(([, text]) => text);
-  // A cause that repeats the end of the one before it says nothing new.
-  const news = causes.filter((text, i) =>
+  const [message] = error.split(/\n+Stack backtrace:/);
+  const causes = [...message.matchAll(/^ +\d+: (.*)$/gm)].map(([, text]) =>
+    text
+  );
+  // Deno repeats a cause in the message of the one before it.
+  const distinct = causes.filter((text, i) =>
     !causes.slice(0, i).some((cause) => cause.includes(text))
   );
-  return (news.length > 0 ? news : told.trim().split(/\n\s*/))
+  return (distinct.length > 0 ? distinct : message.trim().split(/\n\s*/))
     .map((text) => text.replace(/[.:]$/, "")).join(": ");
 }
 
-/** Runs this very Deno. The options are for tests. */
+/** Runs the current Deno executable. The options are for tests. */
 export async function runDeno(
   args: string[],
   options: Deno.CommandOptions = {},
@@ -142,7 +145,7 @@ if (import.meta.main) {
   try {
     const all = Deno.args.includes("--all");
     if (all && Deno.env.get("DENORT_BIN")) {
-      // Deno would take it for the others, too.
+      // Deno would use that runtime for all targets.
       throw new CompileError(
         "Cannot compile for all targets: DENORT_BIN names the runtime of one",
       );
