@@ -1,30 +1,29 @@
-/** Tests the unit and the image of docs/service.md without installing them. */
+/** Tests docs/linechat.service and docs/Dockerfile without installing them. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
 
 const root = new URL("..", import.meta.url);
+const service = await Deno.readTextFile(new URL("docs/linechat.service", root));
+const image = await Deno.readTextFile(new URL("docs/Dockerfile", root));
 const document = await Deno.readTextFile(new URL("docs/service.md", root));
 
-/** Returns the only code block of a language. */
-function block(kind: string): string {
-  const [, text] = document.split("```" + kind + "\n");
-  assert(text, `docs/service.md shows no ${kind}`);
-  return text.split("```")[0];
-}
-
 /** Runs systemd-analyze on the unit. Returns undefined without systemd. */
-async function analyze(...args: string[]) {
+async function analyze(args: string[], dropIn?: string) {
   const directory = await Deno.makeTempDir();
-  try {
-    const unit = `${directory}/chat.service`;
-    // The binary is not installed, so another program replaces it.
-    const text = block("ini").replace(
-      "/usr/local/bin/chat-server",
-      "/bin/true",
+  // The binary is not installed, so another program replaces it.
+  const install = (name: string, text: string) =>
+    Deno.writeTextFile(
+      `${directory}/${name}`,
+      text.replaceAll("/usr/local/bin/linechat", "/bin/true"),
     );
-    await Deno.writeTextFile(unit, text);
+  try {
+    await install("linechat.service", service);
+    if (dropIn !== undefined) {
+      await Deno.mkdir(`${directory}/linechat.service.d`);
+      await install("linechat.service.d/options.conf", dropIn);
+    }
     const { code, stdout, stderr } = await new Deno.Command("systemd-analyze", {
-      args: [...args, unit],
+      args: [...args, `${directory}/linechat.service`],
       env: { SYSTEMD_COLORS: "0", SYSTEMD_PAGER: "" },
     }).output();
     const output = new TextDecoder().decode(stdout) +
@@ -38,7 +37,7 @@ async function analyze(...args: string[]) {
   }
 }
 
-const verified = await analyze("verify");
+const verified = await analyze(["verify"]);
 const notRun = verified ? "" : " (not run: systemd-analyze is missing)";
 
 Deno.test({
@@ -50,29 +49,55 @@ Deno.test({
 });
 
 Deno.test({
-  name: `systemd rates the sandbox of the unit at 1.0 to 1.9${notRun}`,
+  name: `systemd accepts the unit with the drop-in of docs/service.md${notRun}`,
   ignore: !verified,
   async fn() {
-    const rated = await analyze("security", "--offline=true", "--threshold=15");
-    assertEquals(rated?.code, 0, rated?.output);
-    assertMatch(rated!.output, /exposure level for chat\.service: 1\.\d OK/);
+    const [, dropIn] = /^```ini\n(.*?)^```/ms.exec(document)!;
+    const result = await analyze(["verify"], dropIn);
+    assertEquals(result, { code: 0, output: "" });
   },
 });
 
-Deno.test("each setting of the unit is explained", () => {
-  const [, tables] = document.split("systemctl enable");
-  // Related settings are explained together, for example `ProtectKernel…`.
-  const explained = [...tables.matchAll(/`(\w+)(…?)/g)];
-  for (const [, name] of block("ini").matchAll(/^(\w+)=/gm)) {
-    const isExplained = explained.some(([, start, rest]) =>
-      name === start || rest !== "" && name.startsWith(start)
+Deno.test({
+  name: `systemd rates the sandbox of the unit at 1.0 to 1.9${notRun}`,
+  ignore: !verified,
+  async fn() {
+    const rated = await analyze(
+      ["security", "--offline=true", "--threshold=15"],
     );
-    assert(isExplained || name === "ExecStart", name);
+    assertEquals(rated?.code, 0, rated?.output);
+    assertMatch(
+      rated!.output,
+      /exposure level for linechat\.service: 1\.\d OK/,
+    );
+  },
+});
+
+Deno.test("each group of settings of the unit starts with a comment", () => {
+  const [, settings] = /^\[Service\]\n(.*)^\[Install\]/ms.exec(service)!;
+  for (const group of settings.trim().split("\n\n")) {
+    assert(group.startsWith("#"), group);
+  }
+});
+
+Deno.test("the recommended options are the same everywhere", async () => {
+  const [, command] = /^CMD (.*)$/m.exec(image)!;
+  const recommended = JSON.parse(command).slice(2).join(" ");
+  for (
+    const path of [
+      "README.md",
+      "README.zh.md",
+      "docs/linechat.service",
+      "docs/open-port.md",
+      "docs/service.md",
+    ]
+  ) {
+    const text = await Deno.readTextFile(new URL(path, root));
+    assert(text.replaceAll(/\s*\\\n\s*/g, " ").includes(recommended), path);
   }
 });
 
 Deno.test("the files and the command of the image start a server", async () => {
-  const image = block("dockerfile");
   const directory = await Deno.makeTempDir();
   try {
     for (const [, line] of image.matchAll(/^COPY (.*)$/gm)) {
