@@ -3193,10 +3193,10 @@ const ZH: Texts = {
   nameRules: {
     space: "名字不能包含空格",
     tooLong: (max) => `名字最多 ${max} 个字符`,
-    start: "名字必须以字母或数字开头",
+    start: "名字必须以文字或数字开头",
     invisible: "名字不能包含不可见或叠加的字符",
-    characters: "名字只能包含字母、数字、_、- 和 .",
-    noLetter: (name) => `名字 ${name} 至少要有一个字母`,
+    characters: "名字只能包含文字、数字、_、- 和 .",
+    noLetter: (name) => `名字 ${name} 不能只有数字和符号`,
     address: (name) => `名字 ${name} 与地址相似`,
     mixed: "名字不能混用外形相近的文字",
   },

@@ -109,7 +109,7 @@ const ZH: Texts = {
   noAddress: (name) => `${name} 没有地址，请用 /kick ${name}`,
   kicked: (name) => `已移出 ${name}`,
   wasBanned: ({ network, until, reason }) =>
-    `已封禁 ${network}，${until ? `到 ${formatTime(until)}` : "直到 /unban"}${
+    `已封禁 ${network}，${until ? `至 ${formatTime(until)}` : "直到 /unban"}${
       reason && `：${reason}`
     }`,
   wasUnbanned: (network) => `已解除对 ${network} 的封禁`,
@@ -119,20 +119,20 @@ const ZH: Texts = {
   bans: (count) => count === 0 ? "没有封禁" : `${count} 条封禁：`,
   ban: ({ network, until, by, reason }) =>
     `${network} ${
-      until ? `到 ${formatTime(until)}` : "直到 /unban"
+      until ? `至 ${formatTime(until)}` : "直到 /unban"
     }，由 ${by} 设置${reason && `：${reason}`}`,
   mutes: (count) => `${count} 条禁言：`,
   mute: (name, network, until) =>
     `${name}${network ? `（${network}）` : " "}${
-      until ? `到 ${formatTime(until)}` : "直到 /unmute"
+      until ? `至 ${formatTime(until)}` : "直到 /unmute"
     }`,
   wasMuted: (name, until) =>
-    `已禁言 ${name}，${until ? `到 ${formatTime(until)}` : "直到 /unmute"}`,
+    `已禁言 ${name}，${until ? `至 ${formatTime(until)}` : "直到 /unmute"}`,
   youAreMuted: (until) =>
-    until ? `你已被禁言，到 ${formatTime(until)}` : "你已被禁言",
+    until ? `你已被禁言，至 ${formatTime(until)}` : "你已被禁言",
   muted: (until) =>
     until
-      ? `未发送：你已被禁言，到 ${formatTime(until)}`
+      ? `未发送：你已被禁言，至 ${formatTime(until)}`
       : "未发送：你已被禁言",
   wasUnmuted: (name) => `${name} 可以重新发言了`,
   youAreUnmuted: "你可以重新发言了",
@@ -150,9 +150,9 @@ const ZH: Texts = {
     `待接收 ${backlog} 字节`,
   ],
   whoisMuted: (until) =>
-    until ? `禁言到 ${formatTime(until)}` : "禁言，直到 /unmute",
+    until ? `禁言至 ${formatTime(until)}` : "禁言，直到 /unmute",
   banned: (reason, until) =>
-    `你已被封禁${until ? `，到 ${formatTime(until)}` : ""}${
+    `你已被封禁${until ? `，至 ${formatTime(until)}` : ""}${
       reason && `：${reason}`
     }`,
   locked: (reason) => `聊天室已锁定${reason && `：${reason}`}`,

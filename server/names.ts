@@ -326,15 +326,15 @@ const ZH: typeof EN = {
   usage: "用法：/nick 名字 [密钥]",
   rule: "名字不能包含空格。名字后的密钥须为 8 到 128 个字符",
   reserved: (name) =>
-    `名字 ${name} 已被保留。其主人可输入 /nick ${name} 密钥 取用`,
+    `名字 ${name} 已被保留。保留者可输入 /nick ${name} 密钥 使用`,
   released: (name) => `名字 ${name} 不再保留`,
-  kept: (name, time) => `名字 ${name} 已用你的密钥保留，直到你离开 ${time} 后`,
+  kept: (name, time) => `名字 ${name} 已用你的密钥保留，离开后仍保留 ${time}`,
   full: (name) => `名字 ${name} 未能保留：保留的名字过多，请稍后再试`,
   wrong: (name) => `名字 ${name} 的密钥错误`,
   wrongFrom: (name, member, address) =>
     `名字 ${name} 的密钥错误：来自 ${member}（${address}）`,
   tooMany: "密钥使用过于频繁，请一分钟后再试",
-  tookOver: (name) => `另一个连接已用密钥取走名字 ${name}`,
+  tookOver: (name) => `另一个连接已用密钥接管名字 ${name}`,
 };
 
 const TEXTS: Record<Lang, typeof EN> = { en: EN, zh: ZH };

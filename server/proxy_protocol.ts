@@ -307,11 +307,11 @@ const EN = {
 };
 
 const ZH: typeof EN = {
-  malformed: (name) => `无法服务 ${name}：它没有发送 PROXY 头`,
+  malformed: (name) => `无法处理来自 ${name} 的连接：没有发送 PROXY 头`,
   late: (name, seconds) =>
-    `无法服务 ${name}：它没有在 ${seconds} 秒内发送 PROXY 头`,
+    `无法处理来自 ${name} 的连接：没有在 ${seconds} 秒内发送 PROXY 头`,
   untrusted: (name) =>
-    `无法服务 ${name}：它发送了 PROXY 头，但不在 --proxy-protocol 之中`,
+    `无法处理来自 ${name} 的连接：发送了 PROXY 头，但不在 --proxy-protocol 的范围内`,
 };
 
 const TEXTS: Record<Lang, typeof EN> = { en: EN, zh: ZH };
