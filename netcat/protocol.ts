@@ -103,7 +103,7 @@ export function isRemoval(notice: string): boolean {
   return REMOVED.test(notice);
 }
 
-/** The most messages that a server replays to a newcomer. */
+/** The most messages that a server replays to a new member. */
 const MAX_HISTORY = 10_000;
 
 /** Returns the number of messages that a notice announces as history. */

@@ -35,7 +35,7 @@ type Phase =
   | "start"
   /** The line after the welcome lists members where the server has commands. */
   | "members"
-  /** Notices for newcomers follow. */
+  /** Notices for new members follow. */
   | "greeting"
   /** The server replays its history. */
   | "replay"
@@ -99,7 +99,7 @@ export class Room {
     return [...this.#members].sort();
   }
 
-  /** Whether the first lines for a newcomer have come. */
+  /** Whether the first lines for a new member have come. */
   get isGreeted(): boolean {
     return this.isChat === true && this.#phase !== "members";
   }

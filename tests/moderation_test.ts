@@ -362,7 +362,7 @@ Deno.test("/unmute lets a member speak again", async () => {
   );
 });
 
-Deno.test("/lock refuses newcomers, and those present stay", async () => {
+Deno.test("/lock refuses new clients, and members stay", async () => {
   await using room = new ModeratedRoom();
   await using ann = await room.join("ann");
   await using op = await room.operator();
