@@ -15,11 +15,18 @@ import { type Lang, LANGS } from "./mod.ts";
 /** A text for users, in each language. */
 export type Text = Readonly<Record<Lang, string>>;
 
-/** Wrong usage. The command prints the message and exits with 2. */
-export class UsageError extends Error {}
+/** An error that the user can act on. The command prints the message only. */
+class ExplainedError extends Error {
+  constructor(text: Text, lang: Lang) {
+    super(text[lang]);
+  }
+}
 
-/** A failure that the user can act on. The command prints the message and exits with 1. */
-export class CommandError extends Error {}
+/** Wrong usage. The command exits with 2. */
+export class UsageError extends ExplainedError {}
+
+/** A failure of a command that is used correctly. The command exits with 1. */
+export class CommandError extends ExplainedError {}
 
 /** Runs a command, and exits with the code that it returns or that its error has. */
 export async function run(
@@ -27,10 +34,10 @@ export async function run(
 ): Promise<never> {
   const lang = languageOf(Deno.args);
   const code = await main(Deno.args, lang).catch((error) => {
-    const isExplained = error instanceof UsageError ||
-      error instanceof CommandError;
     try {
-      console.error(isExplained ? error.message : explain(error, lang));
+      console.error(
+        error instanceof ExplainedError ? error.message : explain(error, lang),
+      );
     } catch {
       // The disk may be full, and nobody can be informed.
     }
@@ -45,12 +52,10 @@ export function print(line: string, lang: Lang): void {
     console.log(line);
   } catch (error) {
     const reason = explain(error, lang);
-    throw new CommandError(
-      {
-        en: `Cannot write to stdout: ${reason}`,
-        zh: `无法写入标准输出：${reason}`,
-      }[lang],
-    );
+    throw new CommandError({
+      en: `Cannot write to stdout: ${reason}`,
+      zh: `无法写入标准输出：${reason}`,
+    }, lang);
   }
 }
 
@@ -159,12 +164,10 @@ export function parseOptions<const T extends Options>(
 
 /** Returns the error for an argument that the command does not know. */
 export function unknownArgument(arg: string, lang: Lang): UsageError {
-  return new UsageError(
-    {
-      en: `Unknown argument ${quote(arg)}: see --help`,
-      zh: `未知参数 ${quote(arg)}：请参阅 --help`,
-    }[lang],
-  );
+  return new UsageError({
+    en: `Unknown argument ${quote(arg)}: see --help`,
+    zh: `未知参数 ${quote(arg)}：请参阅 --help`,
+  }, lang);
 }
 
 function hasValue({ value, choices }: Option): boolean {
@@ -202,12 +205,10 @@ function checkValue(
 ): string | number {
   if (value === "") {
     const form = `--${name} ${placeholder ?? choices!.join("|")}`;
-    throw new UsageError(
-      {
-        en: `Missing value for --${name}: write ${form}`,
-        zh: `--${name} 缺少值：请写成 ${form}`,
-      }[lang],
-    );
+    throw new UsageError({
+      en: `Missing value for --${name}: write ${form}`,
+      zh: `--${name} 缺少值：请写成 ${form}`,
+    }, lang);
   }
   if (choices && !choices.includes(value)) {
     throw invalid(`--${name}`, value, oneOf(choices), lang);
@@ -244,12 +245,10 @@ export function invalid(
   rule: Text,
   lang: Lang,
 ): UsageError {
-  return new UsageError(
-    {
-      en: `Invalid ${name} ${quote(value)}: ${rule.en}`,
-      zh: `${name} 的值 ${quote(value)} 无效：${rule.zh}`,
-    }[lang],
-  );
+  return new UsageError({
+    en: `Invalid ${name} ${quote(value)}: ${rule.en}`,
+    zh: `${name} 的值 ${quote(value)} 无效：${rule.zh}`,
+  }, lang);
 }
 
 function oneOf(choices: readonly string[]): Text {

@@ -55,12 +55,10 @@ async function main(args: string[], lang: Lang): Promise<number> {
   const isTerminal = Deno.stdin.isTerminal() && Deno.stdout.isTerminal();
   const option = TERMINAL_OPTIONS.find((option) => values[option]);
   if (option !== undefined && !isTerminal) {
-    throw new UsageError(
-      {
-        en: `Cannot use --${option}: stdin and stdout must be terminals`,
-        zh: `无法使用 --${option}：标准输入和标准输出都必须是终端`,
-      }[lang],
-    );
+    throw new UsageError({
+      en: `Cannot use --${option}: stdin and stdout must be terminals`,
+      zh: `无法使用 --${option}：标准输入和标准输出都必须是终端`,
+    }, lang);
   }
   const { name, reconnect, bell, history } = values;
   checkName(name, lang);
@@ -70,12 +68,10 @@ async function main(args: string[], lang: Lang): Promise<number> {
   const address = nameOf(target);
   const conn = await connect(target, lang).catch((error) => {
     const reason = explainConnection(error, lang);
-    throw new CommandError(
-      {
-        en: `Cannot connect to ${address}: ${reason}`,
-        zh: `无法连接到 ${address}：${reason}`,
-      }[lang],
-    );
+    throw new CommandError({
+      en: `Cannot connect to ${address}: ${reason}`,
+      zh: `无法连接到 ${address}：${reason}`,
+    }, lang);
   });
   if (!isTerminal) return await copy(conn, { address, name, lang });
   return await talk(conn, {
@@ -96,12 +92,10 @@ function openHistory(path: string, lang: Lang): HistoryFile {
     return new HistoryFile(path);
   } catch (error) {
     const reason = explain(error, lang);
-    throw new CommandError(
-      {
-        en: `Cannot open ${path}: ${reason}`,
-        zh: `无法打开 ${path}：${reason}`,
-      }[lang],
-    );
+    throw new CommandError({
+      en: `Cannot open ${path}: ${reason}`,
+      zh: `无法打开 ${path}：${reason}`,
+    }, lang);
   }
 }
 

@@ -120,12 +120,10 @@ function parseEndpoints(
   if (
     !files && (cert ?? key ?? tlsPorts[0] ?? webTlsPorts[0]) !== undefined
   ) {
-    throw new UsageError(
-      {
-        en: "TLS needs both --tls-cert FILE and --tls-key FILE",
-        zh: "TLS 需要 --tls-cert FILE 和 --tls-key FILE 两个选项",
-      }[lang],
-    );
+    throw new UsageError({
+      en: "TLS needs both --tls-cert FILE and --tls-key FILE",
+      zh: "TLS 需要 --tls-cert FILE 和 --tls-key FILE 两个选项",
+    }, lang);
   }
   const adminSockets = [values["admin-socket"] ?? []].flat();
   const isDefault = port.length + tlsPorts.length + unix.length === 0;
@@ -172,12 +170,10 @@ function parseModeration(
   const passwordPath = values["password-file"];
   const hideAddresses = values["hide-addresses"];
   if (adminSocket !== undefined && values["no-commands"]) {
-    throw new UsageError(
-      {
-        en: "--admin-socket needs commands, remove --no-commands",
-        zh: "--admin-socket 需要命令，请去掉 --no-commands",
-      }[lang],
-    );
+    throw new UsageError({
+      en: "--admin-socket needs commands, remove --no-commands",
+      zh: "--admin-socket 需要命令，请去掉 --no-commands",
+    }, lang);
   }
   const isModerated = hideAddresses ||
     (adminSocket ?? bansPath ?? passwordPath) !== undefined;
@@ -205,12 +201,10 @@ function parseWeb(values: Values<typeof OPTIONS>, lang: Lang): WebOptions {
   const ports = [...values["web-port"], ...values["web-tls-port"]];
   if (ports.length === 0 && hosts.length + proxies.length > 0) {
     const option = hosts.length > 0 ? "--web-host" : "--forwarded-for";
-    throw new UsageError(
-      {
-        en: `${option} needs --web-port or --web-tls-port`,
-        zh: `${option} 需要 --web-port 或 --web-tls-port`,
-      }[lang],
-    );
+    throw new UsageError({
+      en: `${option} needs --web-port or --web-tls-port`,
+      zh: `${option} 需要 --web-port 或 --web-tls-port`,
+    }, lang);
   }
   return { hosts, proxies };
 }

@@ -1,6 +1,6 @@
 // Copyright 2026 the linechat authors. MIT license.
 
-import { integer, invalid, quote, UsageError } from "../cli.ts";
+import { integer, invalid, unknownArgument, UsageError } from "../cli.ts";
 import { formatAddress, type Lang } from "../mod.ts";
 import { DEFAULT_PORT } from "./options.ts";
 
@@ -35,7 +35,7 @@ export function parseTarget(
   lang: Lang,
 ): Target {
   const { unix, ca } = options;
-  const usage = (en: string, zh: string) => new UsageError({ en, zh }[lang]);
+  const usage = (en: string, zh: string) => new UsageError({ en, zh }, lang);
   const [address = "localhost", ...rest] = args;
   if (unix !== undefined) {
     if (args.length > 0 || options.tls || options.port !== undefined) {
@@ -48,10 +48,7 @@ export function parseTarget(
   }
   const { hostname, port, isSecure } = parseAddress(address, lang);
   if (rest.length > 1) {
-    throw usage(
-      `Unknown argument ${quote(rest[1])}: see --help`,
-      `未知参数 ${quote(rest[1])}：请参阅 --help`,
-    );
+    throw unknownArgument(rest[1], lang);
   }
   const ports = [port, rest[0], options.port].filter((port) =>
     port !== undefined

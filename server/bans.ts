@@ -188,24 +188,20 @@ export class BanList {
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return new BanFile();
       const reason = explain(error, lang);
-      throw new CommandError(
-        {
-          en: `Cannot read ${quote(path)}: ${reason}`,
-          zh: `无法读取 ${quote(path)}：${reason}`,
-        }[lang],
-      );
+      throw new CommandError({
+        en: `Cannot read ${quote(path)}: ${reason}`,
+        zh: `无法读取 ${quote(path)}：${reason}`,
+      }, lang);
     }
     try {
       return BanFile.parse(text, ipv6Prefix);
     } catch (error) {
       if (!(error instanceof LineError)) throw error;
       const { number, problem } = error;
-      throw new CommandError(
-        {
-          en: `Cannot read ${quote(path)}, line ${number}: ${problem.en}`,
-          zh: `无法读取 ${quote(path)} 第 ${number} 行：${problem.zh}`,
-        }[lang],
-      );
+      throw new CommandError({
+        en: `Cannot read ${quote(path)}, line ${number}: ${problem.en}`,
+        zh: `无法读取 ${quote(path)} 第 ${number} 行：${problem.zh}`,
+      }, lang);
     }
   }
 
@@ -216,12 +212,10 @@ export class BanList {
       await writeFileAtomically(path, text);
     } catch (error) {
       const reason = explain(error, lang);
-      throw new CommandError(
-        {
-          en: `Cannot write ${quote(path)}: ${reason}`,
-          zh: `无法写入 ${quote(path)}：${reason}`,
-        }[lang],
-      );
+      throw new CommandError({
+        en: `Cannot write ${quote(path)}: ${reason}`,
+        zh: `无法写入 ${quote(path)}：${reason}`,
+      }, lang);
     }
   }
 }

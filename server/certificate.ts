@@ -43,12 +43,10 @@ async function readText(path: string, lang: Lang): Promise<string> {
     return await Deno.readTextFile(path);
   } catch (error) {
     const reason = explain(error, lang);
-    throw new CommandError(
-      {
-        en: `Cannot read ${quote(path)}: ${reason}`,
-        zh: `无法读取 ${quote(path)}：${reason}`,
-      }[lang],
-    );
+    throw new CommandError({
+      en: `Cannot read ${quote(path)}: ${reason}`,
+      zh: `无法读取 ${quote(path)}：${reason}`,
+    }, lang);
   }
 }
 
@@ -106,10 +104,8 @@ function findPem(text: string, label: string): string | undefined {
 }
 
 function unusable(path: string, reason: Text, lang: Lang): CommandError {
-  return new CommandError(
-    {
-      en: `Cannot use ${quote(path)}: ${reason.en}`,
-      zh: `无法使用 ${quote(path)}：${reason.zh}`,
-    }[lang],
-  );
+  return new CommandError({
+    en: `Cannot use ${quote(path)}: ${reason.en}`,
+    zh: `无法使用 ${quote(path)}：${reason.zh}`,
+  }, lang);
 }

@@ -80,12 +80,10 @@ export async function openListener(
       ? quote(endpoint.path)
       : formatAddress(endpoint.hostname, endpoint.port);
     const reason = explain(error, lang) + hint(error, endpoint, lang);
-    throw new CommandError(
-      {
-        en: `Cannot listen on ${name}: ${reason}`,
-        zh: `无法监听 ${name}：${reason}`,
-      }[lang],
-    );
+    throw new CommandError({
+      en: `Cannot listen on ${name}: ${reason}`,
+      zh: `无法监听 ${name}：${reason}`,
+    }, lang);
   }
 }
 

@@ -99,25 +99,19 @@ export class Password {
     const { path } = this.#options;
     const text = await Deno.readTextFile(path).catch((error) => {
       const reason = explain(error, this.#lang);
-      throw new CommandError(
-        {
-          en: `Cannot read ${quote(path)}: ${reason}`,
-          zh: `无法读取 ${quote(path)}：${reason}`,
-        }[this.#lang],
-      );
+      throw new CommandError({
+        en: `Cannot read ${quote(path)}: ${reason}`,
+        zh: `无法读取 ${quote(path)}：${reason}`,
+      }, this.#lang);
     });
     const password = printable(text.split("\n")[0]);
     const { length } = new TextEncoder().encode(password);
     if (length === 0 || length > MAX_SIZE) {
-      throw new CommandError(
-        {
-          en: `Cannot use ${quote(path)}: its first line must be a password ` +
-            `of 1 to ${MAX_SIZE} bytes`,
-          zh: `无法使用 ${
-            quote(path)
-          }：第一行必须是 1 到 ${MAX_SIZE} 字节的密码`,
-        }[this.#lang],
-      );
+      throw new CommandError({
+        en: `Cannot use ${quote(path)}: its first line must be a password ` +
+          `of 1 to ${MAX_SIZE} bytes`,
+        zh: `无法使用 ${quote(path)}：第一行必须是 1 到 ${MAX_SIZE} 字节的密码`,
+      }, this.#lang);
     }
     this.#digest = digestOf(password);
   }

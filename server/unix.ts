@@ -7,7 +7,7 @@
  */
 
 import { dirname, join } from "node:path";
-import { CommandError, type Text } from "../cli.ts";
+import { CommandError } from "../cli.ts";
 import type { Lang } from "../mod.ts";
 
 /** The most bytes of a socket's path that the system takes. */
@@ -69,7 +69,7 @@ function checkLength(path: string, lang: Lang): void {
   if (
     length(path) <= MAX_PATH && length(dirname(path)) <= maxDirectory
   ) return;
-  throw refusal({
+  throw new CommandError({
     en: `the path is too long, it can have ${MAX_PATH} bytes, ` +
       `and ${maxDirectory} of them for the directory`,
     zh: `路径过长，最多 ${MAX_PATH} 字节，其中目录最多 ${maxDirectory} 字节`,
@@ -80,7 +80,7 @@ function checkLength(path: string, lang: Lang): void {
 async function lockDirectory(path: string, lang: Lang): Promise<Deno.FsFile> {
   const directory = await Deno.open(dirname(path)).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw refusal({
+    throw new CommandError({
       en: "the directory does not exist, create it first",
       zh: "目录不存在，请先创建",
     }, lang);
@@ -96,7 +96,7 @@ async function checkFree(path: string, lang: Lang): Promise<void> {
   });
   if (info === undefined) return;
   if (!info.isSocket) {
-    throw refusal({
+    throw new CommandError({
       en: "the file exists and is not a socket, choose another path",
       zh: "文件已存在，并且不是套接字，请换一个路径",
     }, lang);
@@ -106,12 +106,12 @@ async function checkFree(path: string, lang: Lang): Promise<void> {
   } catch (error) {
     if (error instanceof Deno.errors.ConnectionRefused) return;
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-    throw refusal({
+    throw new CommandError({
       en: "it is the socket of another user, choose another path",
       zh: "它是其他用户的套接字，请换一个路径",
     }, lang);
   }
-  throw refusal({
+  throw new CommandError({
     en: "address already in use, choose another path or stop the other server",
     zh: "地址已被占用，请换一个路径或停止另一个服务器",
   }, lang);
@@ -126,7 +126,7 @@ async function bind(path: string, lang: Lang): Promise<Deno.UnixListener> {
   const directory = await Deno.makeTempDir({ dir, prefix: "." })
     .catch((error) => {
       if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-      throw refusal({
+      throw new CommandError({
         en: "no permission to create files in the directory",
         zh: "没有在该目录中创建文件的权限",
       }, lang);
@@ -150,8 +150,4 @@ async function bind(path: string, lang: Lang): Promise<Deno.UnixListener> {
 async function identify(path: string): Promise<string> {
   const { dev, ino } = await Deno.lstat(path);
   return `${dev}:${ino}`;
-}
-
-function refusal(reason: Text, lang: Lang): CommandError {
-  return new CommandError(reason[lang]);
 }
