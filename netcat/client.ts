@@ -95,7 +95,7 @@ export class Client {
     this.texts = TEXTS[lang];
     this.#historyFile = historyFile;
     this.room = new Room((line) => this.#peer?.send(line), name);
-    this.#formatter = new Formatter(withTime, lang, this.room.colours);
+    this.#formatter = new Formatter(withTime, lang, this.room.members.colours);
     this.#screen = new Screen(this.#tty, {
       enter: (line) => this.#enter(line),
       leave: () => this.#leave(),
@@ -278,7 +278,7 @@ export class Client {
   /** Completes the word before the cursor, or shows the choices. */
   #complete(): void {
     if (!this.room.isChat) return this.#screen.insert("\t");
-    const others = this.room.members.filter((name) =>
+    const others = this.room.members.names.filter((name) =>
       name !== this.room.ownName
     );
     const { typed } = this.#screen;

@@ -14,6 +14,8 @@ export class Colours {
   readonly #taken = new Map<string, number>();
   /** The number of members with each colour. */
   readonly #members: number[] = PALETTE.map(() => 0);
+  /** The member that left last. The line about that is shown in its colour. */
+  #last?: { name: string; colour: number };
 
   /** Reserves a colour for a member. */
   add(name: string): void {
@@ -31,6 +33,7 @@ export class Colours {
     if (colour === undefined) return;
     this.#taken.delete(name);
     this.#members[colour]--;
+    this.#last = { name, colour };
   }
 
   /** Keeps the colour of a member that changed its name. */
@@ -56,7 +59,8 @@ export class Colours {
 
   /** Returns the index of a name's colour in `PALETTE`. */
   get(name: string): number {
-    return this.#taken.get(name) ?? preferred(name);
+    const last = this.#last?.name === name ? this.#last.colour : undefined;
+    return this.#taken.get(name) ?? last ?? preferred(name);
   }
 }
 

@@ -25,8 +25,8 @@ const COMMANDS: Record<
     note(texts.ignoring(name));
   },
 
-  "/names"({ room: { members }, texts, note }) {
-    note(texts.here(members));
+  "/names"({ room, texts, note }) {
+    note(texts.here(room.members.names));
   },
 
   "/reconnect": (context) => context.reconnect(),
@@ -41,7 +41,8 @@ const COMMANDS: Record<
 /** Returns the name as the member writes it. */
 function memberName(room: Room, name: string): string {
   const lower = name.toLowerCase();
-  return room.members.find((member) => member.toLowerCase() === lower) ?? name;
+  return room.members.names.find((member) => member.toLowerCase() === lower) ??
+    name;
 }
 
 /** Runs a local command. Returns whether the line is one. */

@@ -5,73 +5,63 @@ import { type Line, memberCount } from "./protocol.ts";
 /** A line that was sent, and that the server has not answered. */
 interface Entry {
   text: string;
-  /** Whether the user entered it, and not the client by itself. */
-  isEntered: boolean;
-  /** Whether the user does not see the answer. */
-  isHidden: boolean;
-  /** Whether a notice may be the answer. */
+  /**
+   * `entered` for a line of the user, `own` for one of the client, and `hidden` for one
+   * of the client whose answer the user does not see.
+   */
+  kind: "entered" | "own" | "hidden";
+  /** Returns whether a notice can be the answer. */
   accepts(notice: string): boolean;
   onAnswer(notice: string): void;
 }
 
-/** The answers that are expected to requests that the client sends by itself. */
+/** The answers to hidden requests. */
 const HIDDEN_ANSWERS = {
   "/ping": (notice: string) => /^pong\b/i.test(notice),
   "/who": (notice: string) => memberCount(notice) !== undefined,
 };
 
+/** A request whose answer the user does not see. */
+export type HiddenRequest = keyof typeof HIDDEN_ANSWERS;
+
 /**
  * The lines that were sent and not yet answered. A server answers the lines of one
- * client in their order, so an answer to a line answers all lines before it, too.
+ * client in their order, so that an answer to a line answers all lines before it, too.
  */
 export class Outbox {
   #entries: Entry[] = [];
 
   /** Adds a line that the user entered. */
   add(text: string): void {
-    this.#entries.push({
-      text,
-      isEntered: true,
-      isHidden: false,
-      accepts: () => true,
-      onAnswer: () => {},
-    });
+    const accepts = () => true;
+    this.#entries.push({ text, kind: "entered", accepts, onAnswer() {} });
   }
 
-  /** Adds a line that the client sent by itself. The user sees the answer. */
+  /** Adds a line of the client. The user sees the answer. */
   addOwn(
     text: string,
     accepts: Entry["accepts"],
     onAnswer: Entry["onAnswer"],
   ): void {
-    const [isEntered, isHidden] = [false, false];
-    this.#entries.push({ text, isEntered, isHidden, accepts, onAnswer });
+    this.#entries.push({ text, kind: "own", accepts, onAnswer });
   }
 
-  /** Adds a request that the user does not see. */
+  /** Adds a request of the client. The user does not see the answer. */
   addHidden(
-    text: keyof typeof HIDDEN_ANSWERS,
+    text: HiddenRequest,
     onAnswer: Entry["onAnswer"] = () => {},
   ): void {
     const accepts = (notice: string) =>
       HIDDEN_ANSWERS[text](notice) ||
       // The answer of a server that does not know the command.
       notice.includes(text) && !notice.startsWith(text);
-    const [isEntered, isHidden] = [false, true];
-    this.#entries.push({ text, isEntered, isHidden, accepts, onAnswer });
+    this.#entries.push({ text, kind: "hidden", accepts, onAnswer });
   }
 
   /** The lines of the user that have no answer yet. */
   get lines(): string[] {
-    return this.#entries.filter(({ isEntered }) => isEntered)
+    return this.#entries.filter(({ kind }) => kind === "entered")
       .map(({ text }) => text);
-  }
-
-  /** Whether a hidden request has no answer yet. */
-  isWaitingFor(request: string): boolean {
-    return this.#entries.some(({ text, isHidden }) =>
-      isHidden && text === request
-    );
   }
 
   /** Forgets all lines. */
@@ -79,57 +69,57 @@ export class Outbox {
     this.#entries = [];
   }
 
-  /** Removes the lines up to the one that the room repeats to its sender. */
+  /** Removes the lines up to the one that the server repeats to its sender. */
   echoed(line: Line): void {
     const index = this.#indexOf(line);
     if (index >= 0) this.#entries.splice(0, index + 1);
   }
 
+  /** Returns the index of the entry that a line repeats. */
   #indexOf(line: Line): number {
-    const find = (form: RegExp) =>
-      this.#entries.findIndex(({ text, isHidden }) =>
-        !isHidden && form.test(text)
+    const find = (isMatch: (text: string) => boolean) =>
+      this.#entries.findIndex(({ text, kind }) =>
+        kind !== "hidden" && isMatch(text)
       );
     switch (line.type) {
       case "message": {
-        const said = comparable(line.text);
-        const exact = this.#entries.findIndex(({ text }) =>
-          comparable(spoken(text)) === said
-        );
-        // A server may change a line, for example shorten runs of spaces.
-        return exact >= 0 ? exact : find(/^(?!\/)|^\/\/|^\/quit\s/);
+        const message = comparable(line.text);
+        const exact = find((text) => comparable(messageOf(text)) === message);
+        if (exact >= 0) return exact;
+        // A server can change a line, for example shorten runs of spaces.
+        return find((text) => /^(?!\/)|^\/\/|^\/quit\s/.test(text));
       }
       case "action":
-        return find(/^\/me\s/i);
+        return find((text) => /^\/me\s/i.test(text));
       case "sent":
-        return find(/^\/msg\s/i);
+        return find((text) => /^\/msg\s/i.test(text));
       case "renamed":
-        return find(/^\/nick\s/i);
+        return find((text) => /^\/nick\s/i.test(text));
       default:
         return -1;
     }
   }
 
   /**
-   * Takes a notice as the answer to the first line that accepts it. Returns whether
-   * that is a hidden request, so that the user does not see the notice.
+   * Handles a notice as the answer to the first line that accepts it. Returns whether
+   * that is a hidden request.
    */
   noticed(notice: string): boolean {
     const index = this.#entries.findIndex(({ accepts }) => accepts(notice));
     if (index < 0) return false;
-    const { isHidden, onAnswer } = this.#entries[index];
+    const { kind, onAnswer } = this.#entries[index];
     this.#entries.splice(0, index + 1);
     onAnswer(notice);
-    return isHidden;
+    return kind === "hidden";
   }
 }
 
-/** Returns the text that a line says in the room. */
-function spoken(line: string): string {
+/** Returns the message that the room gets from a line. */
+function messageOf(line: string): string {
   return line.replace(/^\/(?=\/)|^\/quit\s+/, "");
 }
 
-/** Removes the differences that a server may make to a text. */
+/** Removes the differences that a server can make to a text. */
 function comparable(text: string): string {
   return text.replace(/[\s\p{C}]+/gu, " ").trim();
 }

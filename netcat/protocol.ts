@@ -125,6 +125,11 @@ export function listedName(notice: string): string | undefined {
   return LISTED.exec(notice)?.[1];
 }
 
+/** Returns whether a notice stands for the members that the server does not list. */
+export function isListEnd(notice: string): boolean {
+  return notice === "…";
+}
+
 /** Whether the notice after the welcome says that the server has commands. */
 export function hasCommands(notice: string): boolean {
   return COMMANDS.test(notice);

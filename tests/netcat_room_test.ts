@@ -96,9 +96,9 @@ Deno.test("the members are known from one hidden /who and from later lines", () 
     receive("-- 2 here:", "-- bob (3 min)", "-- 127.0.0.1:1 (0 s)"),
     [],
   );
-  assertEquals(room.members, ["127.0.0.1:1", "bob"]);
+  assertEquals(room.members.names, ["127.0.0.1:1", "bob"]);
   receive("cat is online", "bob is offline", "127.0.0.1:1 is now known as ann");
-  assertEquals(room.members, ["ann", "cat"]);
+  assertEquals(room.members.names, ["ann", "cat"]);
   assertEquals(room.ownName, "ann");
   assertEquals(sent, ["/who"]);
 });
@@ -106,15 +106,41 @@ Deno.test("the members are known from one hidden /who and from later lines", () 
 Deno.test("a member keeps its colour when the list of members arrives", () => {
   const { room, receive } = openRoom();
   receive("127.0.0.1:1 is now known as ann");
-  const colour = room.colours.get("ann");
+  const colour = room.members.colours.get("ann");
   receive("-- 2 here:", "-- bob (3 min)", "-- ann (0 s)");
-  assertEquals(room.colours.get("ann"), colour);
+  assertEquals(room.members.colours.get("ann"), colour);
 });
 
 Deno.test("a list of members that is too short does not hide other notices", () => {
   const { receive } = openRoom();
   receive("-- 99 here:", "-- bob (3 min)");
   assertEquals(receive("-- hello", "-- bob (3 min)").length, 2);
+});
+
+Deno.test("a list of members that the server shortens is hidden, and keeps the others", () => {
+  const { room, sent, receive } = openRoom();
+  receive("dan is online");
+  assertEquals(receive("-- 200 here:", "-- bob (3 min)", "-- \u2026"), []);
+  assertEquals(room.members.names, ["127.0.0.1:1", "bob", "dan"]);
+  const { now } = Date;
+  try {
+    Date.now = () => now() + 60_000;
+    receive("eve is offline");
+  } finally {
+    Date.now = now;
+  }
+  assertEquals(sent, ["/who"]);
+});
+
+Deno.test("the line of a departure has the colour of the member", () => {
+  const { room, receive } = openRoom();
+  const names = ["bob", "cat", "dan", "eve", "fay", "gil", "hal", "ida", "joe"];
+  for (const name of names) receive(`${name} is online`);
+  for (const name of names) {
+    const colour = room.members.colours.get(name);
+    receive(`${name} is offline`);
+    assertEquals(room.members.colours.get(name), colour);
+  }
 });
 
 Deno.test("the reply to a /who of the user is shown", () => {
