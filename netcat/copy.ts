@@ -1,20 +1,20 @@
 // Copyright 2026 the linechat authors. MIT license.
 
-import { explain } from "../cli.ts";
+import { explain, type Text } from "../cli.ts";
 import { type Lang, printable } from "../mod.ts";
 import { explainConnection } from "./connect.ts";
 import { parseLine } from "./protocol.ts";
 
 const encoder = new TextEncoder();
 
-/** The most bytes of a first line in which a reason for a refusal is looked for. */
-const MAX_REASON = 1_000;
+/** Maximum size of the refusal of a server, in bytes. */
+const MAX_REFUSAL = 1_000;
 
-/** How bytes are copied. */
+/** The options of `copy`. */
 export interface CopyOptions {
-  /** The server's name in messages. */
+  /** The address of the server for messages. */
   address: string;
-  /** A name to set before anything else. */
+  /** The name to set before stdin is sent. */
   name?: string;
   lang: Lang;
 }
@@ -29,64 +29,81 @@ export async function copy(
   conn: Deno.Conn,
   { address, name, lang }: CopyOptions,
 ): Promise<number> {
-  let code = 0;
-  const fail = (en: string, zh: string, reason: string) => {
+  let hasFailed = false;
+  const fail = (action: Text, reason: string) => {
+    hasFailed = true;
     console.error(
-      { en: `Cannot ${en}: ${reason}`, zh: `无法${zh}：${reason}` }[
-        lang
-      ],
+      {
+        en: `Cannot ${action.en}: ${reason}`,
+        zh: `无法${action.zh}：${reason}`,
+      }[lang],
     );
-    code = 1;
   };
-  /** Reads a source. A failure is reported, and ends the stream. */
-  const read = (
-    source: ReadableStream<Uint8Array>,
-    onFailure: (error: unknown) => void,
-    onChunk: (chunk: Uint8Array) => void = () => {},
-  ) =>
-    ReadableStream.from((async function* () {
-      try {
-        for await (const chunk of source) {
-          onChunk(chunk);
-          yield chunk;
-        }
-      } catch (error) {
-        onFailure(error);
-      }
-    })());
   if (name !== undefined) {
     await conn.write(encoder.encode(`/nick ${name}\n`)).catch(() => {});
   }
-  // Not awaited: reading reports a connection that breaks.
-  read(
-    Deno.stdin.readable,
-    (error) => fail("read from stdin", "读取标准输入", explain(error, lang)),
-  )
-    .pipeTo(conn.writable, { preventClose: true })
+  // It is not awaited: a broken connection also ends the other direction.
+  untilFailure(Deno.stdin.readable, (error) => {
+    const action = { en: "read from stdin", zh: "读取标准输入" };
+    fail(action, explain(error, lang));
+  }).pipeTo(conn.writable, { preventClose: true })
     .then(() => conn.closeWrite())
     .catch(() => {});
-  /** The first bytes of the server, which may give the reason of a refusal. */
-  let start = "";
-  const decoder = new TextDecoder();
+  const opening = new Opening();
   try {
-    await read(conn.readable, (error) => {
-      const reason = explainConnection(error, lang);
-      fail(`read from ${address}`, `从 ${address} 读取`, reason);
-    }, (chunk) => {
-      const missing = chunk.subarray(0, MAX_REASON - start.length);
-      if (start.length < MAX_REASON) {
-        start += decoder.decode(missing, { stream: true });
-      }
+    await untilFailure(opening.record(conn.readable), (error) => {
+      const action = { en: `read from ${address}`, zh: `从 ${address} 读取` };
+      fail(action, explainConnection(error, lang));
     }).pipeTo(Deno.stdout.writable, { preventClose: true });
-    const reason = start.trimEnd();
-    if (parseLine(reason).type === "refused") {
-      console.error(printable(reason));
-      code = 1;
-    } else if (code === 0) console.error("done");
   } catch (error) {
     if (!(error instanceof Deno.errors.BrokenPipe)) {
-      fail("write to stdout", "写入标准输出", explain(error, lang));
+      const action = { en: "write to stdout", zh: "写入标准输出" };
+      fail(action, explain(error, lang));
+    }
+    return hasFailed ? 1 : 0;
+  }
+  const { refusal } = opening;
+  if (refusal !== undefined) console.error(printable(refusal));
+  else if (!hasFailed) console.error("done");
+  return hasFailed || refusal !== undefined ? 1 : 0;
+}
+
+/** Returns a stream of the chunks of a source until it ends or fails. */
+function untilFailure(
+  source: AsyncIterable<Uint8Array>,
+  onFailure: (error: unknown) => void,
+): ReadableStream<Uint8Array> {
+  return ReadableStream.from((async function* () {
+    try {
+      yield* source;
+    } catch (error) {
+      onFailure(error);
+    }
+  })());
+}
+
+/** The first bytes of a server, which can be the reason of a refusal. */
+class Opening {
+  #text = "";
+  readonly #decoder = new TextDecoder();
+
+  /** Passes on chunks of the server, and keeps the first bytes. */
+  async *record(
+    chunks: AsyncIterable<Uint8Array>,
+  ): AsyncGenerator<Uint8Array> {
+    for await (const chunk of chunks) {
+      const left = MAX_REFUSAL - this.#text.length;
+      if (left > 0) {
+        const bytes = chunk.subarray(0, left);
+        this.#text += this.#decoder.decode(bytes, { stream: true });
+      }
+      yield chunk;
     }
   }
-  return code;
+
+  /** The reason of the refusal, if all that came is one. */
+  get refusal(): string | undefined {
+    const line = this.#text.trimEnd();
+    return parseLine(line).type === "refused" ? line : undefined;
+  }
 }
