@@ -28,7 +28,7 @@ export class UsageError extends ExplainedError {}
 /** A failure of a command that is used correctly. The command exits with 1. */
 export class CommandError extends ExplainedError {}
 
-/** Runs a command, and exits with the code that it returns or that its error has. */
+/** Runs a command, and exits with the code that it returns, or 1 or 2 for an error. */
 export async function run(
   main: (args: string[], lang: Lang) => Promise<number>,
 ): Promise<never> {
@@ -39,7 +39,7 @@ export async function run(
         error instanceof ExplainedError ? error.message : explain(error, lang),
       );
     } catch {
-      // The disk may be full, and nobody can be informed.
+      // stderr cannot be written to, for example because the disk is full.
     }
     return error instanceof UsageError ? 2 : 1;
   });
@@ -79,8 +79,8 @@ export function languageOf(args: readonly string[]): Lang {
 }
 
 /**
- * An option of a command. One without `value` and `choices` is a switch; one with
- * `min` and `max` takes an integer.
+ * An option of a command. Without `value` and `choices`, it is a switch. With `min` and
+ * `max`, its value is an integer.
  */
 export interface Option {
   /** The one-letter form. */
@@ -91,9 +91,9 @@ export interface Option {
   choices?: readonly string[];
   min?: number;
   max?: number;
-  /** The value where the option is not given. */
+  /** The value if the option is not given. */
   default?: string | number;
-  /** Whether the option may be given more than once. */
+  /** Whether the option can be given more than once. */
   multiple?: boolean;
   /** The title of the section of `--help` that begins with this option. */
   heading?: Text;
@@ -221,7 +221,7 @@ function checkValue(
 /**
  * Parses an integer in decimal digits.
  *
- * @throws {UsageError} If it is not one, or out of range.
+ * @throws {UsageError} If the value is not an integer, or is out of range.
  */
 export function integer(
   name: string,
@@ -278,7 +278,7 @@ export function formatOptions(table: Options, lang: Lang): string {
   ).join("\n");
 }
 
-/** Quotes an argument for a message, in one line. A plain word stays as it is. */
+/** Quotes an argument for a message, in one line. A plain word needs no quotes. */
 export function quote(value: string): string {
   return /^[\w.:/@%+=~[\]-]+$/.test(value) ? value : JSON.stringify(value);
 }

@@ -2,7 +2,7 @@
 
 /**
  * The client command. It copies stdin to the server and the bytes of the server to
- * stdout. Where both are terminals, it is a chat client with a line editor.
+ * stdout. If both are terminals, it is a chat client with a line editor.
  *
  * ```sh
  * deno run -N netcat.ts                   # localhost:8000
@@ -10,11 +10,11 @@
  * deno run -N netcat.ts --name ann --reconnect linechats://chat.example:4000
  * ```
  *
- * At the end of stdin (Ctrl-D) it shuts down only its sending side, and prints what
- * still comes. It ends when the server closes, and prints "done" on stderr. Exit
- * codes: 0 then, or when stdout is closed; 1 when the connection fails, breaks or is
- * refused; 2 for wrong usage; 128 plus the number of a signal, for example 130 for
- * Ctrl-C.
+ * At the end of stdin (Ctrl-D) it shuts down only its sending side, and still prints the
+ * output of the server. When the server closes the connection, it prints "done" to stderr
+ * and exits. Exit codes: 0 if the server closes the connection or stdout is closed; 1 if
+ * the connection fails, breaks or is refused; 2 for wrong usage; 128 plus the number of a
+ * signal, for example 130 for Ctrl-C.
  *
  * @module
  */
@@ -38,7 +38,7 @@ import { OPTIONS } from "./netcat/options.ts";
 import { talk } from "./netcat/session.ts";
 import { nameOf, parseTarget } from "./netcat/target.ts";
 
-/** Options that have no effect without a terminal. */
+/** Options that need a terminal. */
 const TERMINAL_OPTIONS = ["reconnect", "no-time", "history"] as const;
 
 async function main(args: string[], lang: Lang): Promise<number> {
@@ -99,7 +99,7 @@ function openHistory(path: string, lang: Lang): HistoryFile {
   }
 }
 
-/** Refuses a name that would make another line than `/nick NAME` of it. */
+/** Checks that a name can be the argument of `/nick`. */
 function checkName(name: string | undefined, lang: Lang): void {
   if (name === undefined || /^[^\s\p{C}]{1,32}$/u.test(name)) return;
   throw invalid("--name", name, {

@@ -4,7 +4,7 @@ import { printable } from "../mod.ts";
 import type { Item } from "./room.ts";
 import type { Tty } from "./tty.ts";
 
-/** The least time between two bells, in milliseconds. */
+/** Minimum time between two bells, in milliseconds. */
 const BELL_INTERVAL = 1_000;
 
 /** The messages that ring the bell. */
@@ -29,8 +29,8 @@ export class Attention {
     this.#bell = bell;
   }
 
-  /** Takes a line that is shown. */
-  take({ line, isOwn, isMention, isReplayed }: Item): void {
+  /** Handles a line that is shown. */
+  handle({ line, isOwn, isMention, isReplayed }: Item): void {
     const isMessage = line.type === "message" || line.type === "action" ||
       line.type === "private";
     if (!isMessage || isOwn || isReplayed) return;
@@ -40,19 +40,19 @@ export class Attention {
     if (!this.#hasFocus) this.#unread++;
   }
 
-  /** Notes that the user has looked at the screen. */
+  /** Marks all messages as read. */
   read(): void {
     this.#unread = 0;
     this.showTitle();
   }
 
-  /** Notes that the window has got the focus, or has lost it. */
+  /** Handles a change of the focus of the window. */
   focus(hasFocus: boolean): void {
     this.#hasFocus = hasFocus;
     if (hasFocus) this.read();
   }
 
-  /** Shows the title where it has changed. */
+  /** Shows the title if it has changed. */
   showTitle(): void {
     const count = this.#unread > 0 ? `(${this.#unread}) ` : "";
     const title = printable(`${count}linechat ${this.#address}`);
@@ -61,7 +61,7 @@ export class Attention {
     this.#tty.setTitle(title);
   }
 
-  /** Shows the title after another program may have changed it. */
+  /** Shows the title again, after another program could have changed it. */
   restoreTitle(): void {
     this.#title = "";
     this.showTitle();

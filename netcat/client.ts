@@ -15,13 +15,13 @@ import { TEXTS, type Texts } from "./texts.ts";
 import { Tty } from "./tty.ts";
 import { cut, widthOf } from "./width.ts";
 
-/** The most characters of a line that are held until its end comes. */
+/** Maximum length of a line that has not ended, in characters. */
 const MAX_HELD = 256 * 1024;
-/** How long to wait for the end of a line before it is shown, in milliseconds. */
+/** Time to wait for the end of a line before its beginning is shown, in milliseconds. */
 const PROMPT_DELAY = 200;
-/** How long the server may take to close after Ctrl-D, in milliseconds. */
+/** Time for the server to close after Ctrl-D, in milliseconds. */
 const LEAVE_TIMEOUT = 2_000;
-/** The most unanswered lines that are shown. */
+/** Maximum number of unanswered lines that are shown. */
 const MAX_PENDING = 5;
 
 /** Matches the command that makes the server close the connection. */
@@ -29,7 +29,7 @@ const QUIT = /^\/quit(?:\s|$)/i;
 /** Matches the command that lists the commands. */
 const HELP = /^\/help\s*$/i;
 
-/** A connection, as the client uses it. */
+/** The connection of a client. */
 export interface Peer {
   send(line: string): void;
   /** Shuts down the sending side. */
@@ -38,7 +38,7 @@ export interface Peer {
 
 /** Options of the client in a terminal. */
 export interface ClientOptions {
-  /** The server's name for the title of the window. */
+  /** The address of the server, for the title of the window. */
   address: string;
   /** The name to set on connecting. */
   name?: string;
@@ -52,15 +52,15 @@ export interface ClientOptions {
 }
 
 /**
- * The client in a terminal: shows the lines of a server, and sends the lines that
- * the user enters. A server that is not a linechat server is shown as it is.
+ * The client in a terminal. It shows the lines of the server, and sends the lines that
+ * the user enters. If the server is not a linechat server, its output is not formatted.
  */
 export class Client {
   readonly room: Room;
   readonly texts: Texts;
   /** Whether the user has left the server. */
   hasLeft = false;
-  /** Handles the command to connect again. */
+  /** Called by the command `/reconnect`. */
   onReconnect?: () => void;
 
   readonly #options: ClientOptions;
@@ -74,13 +74,13 @@ export class Client {
   /** The beginning of a line that has not ended. */
   #held = "";
   #heldTimer?: ReturnType<typeof setTimeout>;
-  /** The rows of the lines that came together. */
+  /** The rows to draw, while lines of the server are handled. */
   #rows?: string[];
-  /** Whether the beginning of the current line was shown already. */
+  /** Whether the next line continues one that was too long to hold. */
   #isContinued = false;
-  /** The state of the connection, where it is not connected. */
+  /** The state of the connection, unless it is connected. */
   #status = "";
-  /** The words to choose from at the second Tab key. */
+  /** The choices of a completion, while they are shown. */
   #choices = "";
   /** A paste that the user is asked about. */
   #paste?: Paste;
@@ -102,9 +102,9 @@ export class Client {
       interrupt: () => this.#exit(130),
     }, historyFile?.lines);
     this.#tty.open({
-      paste: (text) => this.#takePaste(text),
+      paste: (text) => this.#insertPaste(text),
       tab: () => this.#complete(),
-      key: () => this.#takeKey(),
+      key: () => this.#handleKey(),
       focus: (hasFocus) => this.#attention.focus(hasFocus),
       exit: (code) => this.#exit(code),
       resume: () => {
@@ -133,16 +133,16 @@ export class Client {
     if (lines.length > 0) this.note(this.texts.notConfirmed(lines));
   }
 
-  /** Shows text of the server. Resolves when the terminal has taken it. */
+  /** Shows text of the server. Resolves when it is written to the terminal. */
   async show(text: string): Promise<void> {
     clearTimeout(this.#heldTimer);
     if (this.#isExiting) return;
     const lines = (this.#held + printable(text)).split("\n");
     this.#held = lines.pop()!;
     this.#rows = [];
-    for (const line of lines) this.#takeLine(line);
+    for (const line of lines) this.#receiveLine(line);
     if (this.#held.length > MAX_HELD) {
-      this.#takeLine(this.#held);
+      this.#receiveLine(this.#held);
       this.#isContinued = true;
       this.#held = "";
     }
@@ -156,24 +156,24 @@ export class Client {
     await this.#screen.flush();
   }
 
-  /** Shows a line of the client itself. */
+  /** Shows lines of the client itself. */
   note(text: string): void {
     const { columns } = this.#screen;
     const rows = text.split("\n").map((line) =>
       this.#formatter.note(line, columns)
     );
-    // Between lines that came together, it has its place.
+    // A note that belongs to a line of the server is drawn beside it.
     if (this.#rows) this.#rows.push(...rows);
     else this.#draw(rows.join(""));
   }
 
-  /** Shows the state of the connection, in place of the last state. */
+  /** Shows the state of the connection instead of the last one. */
   setStatus(text: string): void {
     this.#status = text;
     this.#draw();
   }
 
-  /** Gives the terminal back as it was. */
+  /** Restores the terminal. */
   async close(): Promise<void> {
     clearTimeout(this.#heldTimer);
     this.#screen.close();
@@ -184,13 +184,13 @@ export class Client {
     if (this.#isExiting) Deno.exit(code);
     this.#isExiting = true;
     await this.#tty.flush();
-    // The terminal may be slow, and the output long.
+    // The output that a slow terminal has not accepted by now is discarded.
     this.#screen.abandon();
     await this.close();
     Deno.exit(code);
   }
 
-  /** Handles Ctrl-D: the server may still send its last lines. */
+  /** Handles Ctrl-D. The server can still send its last lines. */
   #leave(): void {
     this.hasLeft = true;
     if (!this.#peer) return void this.#exit(0);
@@ -208,7 +208,7 @@ export class Client {
   #enterLine(line: string): void {
     const { room } = this;
     if (room.isChat && line.trim() === "") return;
-    // The answer to a prompt may be a password.
+    // A line after a prompt can be a password.
     if (this.#held === "") this.#keep(line);
     if (room.isChat && runCommand(line, this.#commandContext)) return;
     if (!this.#peer) return this.#enterWithoutPeer(line);
@@ -219,7 +219,7 @@ export class Client {
     this.#peer.send(line);
     if (room.isChat && HELP.test(line)) {
       const showHelp = () => this.note(this.texts.help);
-      // The answer to this request comes behind the server's own help.
+      // The answer to this request follows the server's own help.
       if (!room.ping(showHelp)) showHelp();
     }
   }
@@ -251,8 +251,8 @@ export class Client {
     };
   }
 
-  /** Inserts a paste. Asks first where it has many lines. */
-  #takePaste(text: string): void {
+  /** Inserts a paste. If it has many lines, the user is asked first. */
+  #insertPaste(text: string): void {
     const paste = new Paste(text);
     if (!paste.isLong) return this.#screen.insert(paste.typed);
     this.#paste = paste;
@@ -260,7 +260,7 @@ export class Client {
     this.#draw();
   }
 
-  /** Takes the answer to the question about a paste. Returns the other keys. */
+  /** Handles keys after the question about a paste. Returns the keys after the answer. */
   #answerPaste(paste: Paste, keys: string): string {
     const { answer, rest } = pasteAnswer(keys) ?? { rest: "" };
     if (answer === undefined) return rest;
@@ -293,15 +293,15 @@ export class Client {
     }
   }
 
-  #takeKey(): void {
+  #handleKey(): void {
     this.#attention.read();
     if (this.#choices === "") return;
     this.#choices = "";
     this.#draw();
   }
 
-  /** Takes a line of the server, and adds the rows to show. */
-  #takeLine(line: string): void {
+  /** Handles a line of the server, and adds the rows to show. */
+  #receiveLine(line: string): void {
     const rows = this.#rows!;
     if (this.#isContinued) {
       this.#isContinued = false;
@@ -310,28 +310,28 @@ export class Client {
     }
     for (const item of this.room.receive(line)) {
       if (!this.room.isChat) rows.push(`${item.raw}\n`);
-      else this.#takeItem(item);
+      else this.#addItem(item);
     }
     if (this.#hasHinted || !this.room.isGreeted) return;
     this.#hasHinted = true;
     this.note(this.texts.hint);
   }
 
-  #takeItem(item: Item): void {
+  #addItem(item: Item): void {
     const { columns } = this.#screen;
     const { ownName } = this.room;
-    this.#attention.take(item);
+    this.#attention.handle(item);
     if (item.missed !== undefined) this.note(this.texts.missed(item.missed));
     this.#rows!.push(this.#formatter.item(item, ownName, new Date(), columns));
   }
 
-  /** Shows the beginning of a line as a prompt, or as a line where it is long. */
+  /** Shows the beginning of a line as the prompt, or as a line if it is too long. */
   #showHeld(): void {
     if (widthOf(this.#held) < this.#screen.columns) this.#draw();
     else this.show("\n");
   }
 
-  /** Draws the footer and the prompt, below text that stays. */
+  /** Prints text, and draws the footer and the prompt below it. */
   #draw(text = ""): void {
     this.#screen.keepsLines = !this.room.isChat;
     this.#screen.footer = this.#footer();

@@ -2,12 +2,12 @@
 
 import { PALETTE } from "./style.ts";
 
-/** The distance between colours that are tried one after the other. */
+/** The distance in `PALETTE` between two colours that are tried in succession. */
 const STEP = 7;
 
 /**
- * Gives names their colours. A name has the same colour each time, unless another
- * member has it: two members share a colour only when none is free.
+ * Assigns colours to names. A name gets the same colour each time, unless another member
+ * has that colour. Two members share a colour only if no colour is free.
  */
 export class Colours {
   /** The colours of the members, by name. */
@@ -49,7 +49,7 @@ export class Colours {
     this.#members[colour]++;
   }
 
-  /** Makes these the members. Members that stay keep their colours. */
+  /** Replaces the members. Members that stay keep their colours. */
   set(names: ReadonlySet<string>): void {
     for (const name of this.#taken.keys()) {
       if (!names.has(name)) this.delete(name);

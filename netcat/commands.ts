@@ -12,7 +12,7 @@ export interface CommandContext {
   reconnect(): void;
 }
 
-/** The commands that the server does not see. */
+/** The local commands. The server does not receive them. */
 const COMMANDS: Record<
   string,
   (context: CommandContext, name: string) => void
@@ -38,14 +38,14 @@ const COMMANDS: Record<
   },
 };
 
-/** Returns the name as the member writes it. */
+/** Returns the name of a member in its own case, or else the given name. */
 function memberName(room: Room, name: string): string {
   const lower = name.toLowerCase();
   return room.members.names.find((member) => member.toLowerCase() === lower) ??
     name;
 }
 
-/** Runs a local command. Returns whether the line is one. */
+/** Runs a line if it is a local command. Returns whether it is one. */
 export function runCommand(line: string, context: CommandContext): boolean {
   const [, command, name] = /^(\/\w+)\s*(.*?)\s*$/.exec(line) ?? [];
   const run = COMMANDS[command?.toLowerCase()];

@@ -1,6 +1,6 @@
 // Copyright 2026 the linechat authors. MIT license.
 
-/** Commands with the words that follow them. */
+/** The commands, each with the kind of its argument. */
 const COMMANDS: Record<string, "name" | "text" | "none"> = {
   "/clear": "none",
   "/help": "none",
@@ -15,13 +15,13 @@ const COMMANDS: Record<string, "name" | "text" | "none"> = {
   "/who": "none",
 };
 
-/** Matches a name that can be inserted. */
+/** Matches a name of a member. Other names of a hostile server are not inserted. */
 const NAME = /^[\p{L}\p{Nd}[][\p{L}\p{M}\p{Nd}_.:[\]-]{0,63}$/u;
 
 /** Matches the word at the end of a text. Chinese has no spaces between words. */
 const WORD = /[^\s\u3001\u3002\uff01\uff08\uff09\uff0c\uff1a\uff1b\uff1f]*$/;
 
-/** The ways to complete a word. */
+/** The completions of a word. */
 export interface Completion {
   /** The number of characters before the cursor that are replaced. */
   length: number;
@@ -50,7 +50,7 @@ export function complete(typed: string, names: readonly string[]): Completion {
   if (isArgument && COMMANDS[command] === "none") {
     return { length: word.length, choices: [] };
   }
-  // Behind an @, a name is completed, too.
+  // A name is also completed after an @.
   const part = word.replace(/^@/, "").toLowerCase();
   const end = isFirst ? ": " : " ";
   const choices = names.filter((name) =>

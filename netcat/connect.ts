@@ -70,7 +70,7 @@ async function readCertificates(path: string, lang: Lang): Promise<string> {
   );
 }
 
-/** Whether the first bytes of a server are a TLS alert: it expects TLS. */
+/** Returns whether the first bytes of a server are a TLS alert. It expects TLS then. */
 export function isTlsAlert(bytes: Uint8Array): boolean {
   return bytes[0] === 0x15 && bytes[1] === 0x03;
 }

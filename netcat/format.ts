@@ -5,7 +5,7 @@ import { type Item, mentionsOf } from "./room.ts";
 import { bold, colour, dim, reverse, underline } from "./style.ts";
 import { wrap } from "./width.ts";
 
-/** The indent of the rows after the first. */
+/** Indent of the second and later rows of a line, in columns. */
 const INDENT = 2;
 
 /** Formats lines of a room for a terminal. */
@@ -22,9 +22,9 @@ export class Formatter {
     this.#colours = colours;
   }
 
-  /** Formats a line of the server that came at a time. */
+  /** Formats a line of the server, with the time at which it arrived. */
   item(item: Item, ownName: string, time: Date, columns: number): string {
-    const text = this.#dress(item, ownName);
+    const text = this.#style(item, ownName);
     // The time of a replayed line is not known.
     if (item.isReplayed) return this.#rows("│ ", dim(text), columns);
     const start = this.#withTime ? time.toTimeString().slice(0, 5) + " " : "";
@@ -32,12 +32,12 @@ export class Formatter {
       this.#rows(start, text, columns);
   }
 
-  /** Formats a line of the client, which has no time. */
+  /** Formats a note of the client. It has no time. */
   note(text: string, columns: number): string {
     return this.#rows("", dim(`== ${text}`), columns);
   }
 
-  /** Returns a line with the date where a day has begun since the last line. */
+  /** Returns a line with the date if the day has changed since the last line. */
   #dateLine(time: Date, columns: number): string {
     const lastDay = this.#day;
     this.#day = this.#date.format(time);
@@ -45,15 +45,15 @@ export class Formatter {
     return isNew ? this.note(this.#day, columns) : "";
   }
 
-  /** Wraps a text behind a margin that is as wide as the time. */
+  /** Wraps a text after a margin. With times, the margin is as wide as a time. */
   #rows(margin: string, text: string, columns: number): string {
     if (this.#withTime) margin = margin.padStart("00:00 ".length);
     const indent = Math.min(margin.length + INDENT, columns >> 2);
     return `${wrap((margin && dim(margin)) + text, columns, indent)}\n`;
   }
 
-  /** Gives a line its colours and styles. */
-  #dress({ raw, line, isOwn, isMention }: Item, ownName: string): string {
+  /** Adds colours and styles to a line. */
+  #style({ raw, line, isOwn, isMention }: Item, ownName: string): string {
     switch (line.type) {
       case "other":
         return expandTabs(raw);

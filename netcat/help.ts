@@ -5,7 +5,7 @@ import config from "../deno.json" with { type: "json" };
 import type { Lang } from "../mod.ts";
 import { OPTIONS } from "./options.ts";
 
-/** The parts of `--help` around the options, for the manual page, too. */
+/** The parts of `--help` and of the manual page, without the options. */
 export const ABOUT = {
   description: {
     en:

@@ -1,9 +1,9 @@
 // Copyright 2026 the linechat authors. MIT license.
 
-/** The most lines that are kept. */
+/** Maximum number of lines that are kept. */
 const MAX_LINES = 1_000;
 
-/** Commands whose text is not private. Other commands are not kept. */
+/** Matches a command whose text is not private. Other commands are not kept. */
 const PUBLIC =
   /^\/(?:\/|(?:clear|help|ignore|me|names|quit|reconnect|unignore|who)\b)|^\/nick\s+\S+\s*$/i;
 
@@ -19,7 +19,7 @@ export class HistoryFile {
     this.lines = this.#load();
   }
 
-  /** Adds a line, unless it is private or may be a secret. */
+  /** Adds a line, unless it is private or can contain a secret. */
   add(line: string): void {
     if (line.trim() === "" || line.startsWith("/") && !PUBLIC.test(line)) {
       return;
@@ -31,7 +31,7 @@ export class HistoryFile {
   #load(): string[] {
     Deno.openSync(this.#path, { create: true, append: true, mode: 0o600 })
       .close();
-    // The mode above is only for a new file.
+    // The mode in `openSync` has no effect on a file that exists.
     if (Deno.build.os !== "windows") Deno.chmodSync(this.#path, 0o600);
     const lines = Deno.readTextFileSync(this.#path).split("\n")
       .filter((line) => line !== "");

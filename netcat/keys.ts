@@ -18,7 +18,7 @@ const UNFINISHED = /\x1b(?:\[(?:2(?:00?)?)?)?$/;
 
 /** Separates pastes and changes of focus from the keys in a terminal's input. */
 export class InputParser {
-  /** The input that may be the beginning of a sequence. */
+  /** Input that can be the beginning of a sequence. */
   #rest = "";
   /** The paste that has not ended. */
   #paste?: string;
@@ -56,12 +56,12 @@ export class InputParser {
     }
   }
 
-  /** Whether the last input may be the beginning of a sequence. */
+  /** Whether the last input can be the beginning of a sequence. */
   get isUnfinished(): boolean {
     return this.#rest !== "";
   }
 
-  /** Returns the beginning of a sequence that did not go on: for example Escape. */
+  /** Returns the rest of the input if no sequence follows, for example the Escape key. */
   flush(): string {
     const rest = this.#rest;
     this.#rest = "";

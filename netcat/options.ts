@@ -3,7 +3,7 @@
 import type { Options } from "../cli.ts";
 import { LANGS } from "../mod.ts";
 
-/** The port of a server where none is given. */
+/** The port of a server if none is given. */
 export const DEFAULT_PORT = 8000;
 
 /** The options of the client. */

@@ -6,8 +6,8 @@ import { type Line, memberCount } from "./protocol.ts";
 interface Entry {
   text: string;
   /**
-   * `entered` for a line of the user, `own` for one of the client, and `hidden` for one
-   * of the client whose answer the user does not see.
+   * `entered`: a line of the user. `own`: a line of the client. `hidden`: a line of the
+   * client with an answer that is not shown to the user.
    */
   kind: "entered" | "own" | "hidden";
   /** Returns whether a notice can be the answer. */
@@ -21,7 +21,7 @@ const HIDDEN_ANSWERS = {
   "/who": (notice: string) => memberCount(notice) !== undefined,
 };
 
-/** A request whose answer the user does not see. */
+/** A request with an answer that is not shown to the user. */
 export type HiddenRequest = keyof typeof HIDDEN_ANSWERS;
 
 /**

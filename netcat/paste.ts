@@ -2,15 +2,15 @@
 
 import { printable } from "../mod.ts";
 
-/** The most lines of a paste that are entered without a question. */
+/** Maximum number of pasted lines that are inserted without a question. */
 const MAX_LINES = 5;
 
-/** Stands for a line end while a paste is edited. */
+/** The character that represents a line end while a paste is edited. */
 const LINE_END = "↵";
 
 /** A text that was pasted into the terminal. */
 export class Paste {
-  /** The lines. The line end behind the last one is left out. */
+  /** The lines. A line end after the last one does not start another line. */
   readonly lines: string[];
   readonly #endsLine: boolean;
 
@@ -20,18 +20,18 @@ export class Paste {
     if (this.#endsLine) this.lines.pop();
   }
 
-  /** Whether the user is asked about it. */
+  /** Whether the user is asked before the paste is inserted. */
   get isLong(): boolean {
     return this.lines.length > MAX_LINES;
   }
 
-  /** The text as if it was typed. A single line waits for the Enter key. */
+  /** The text to insert without a question. A single line is not entered. */
   get typed(): string {
     const isEntered = this.lines.length > 1 && this.#endsLine;
     return this.lines.join("\n") + (isEntered ? "\n" : "");
   }
 
-  /** The text in which every line is entered. */
+  /** The text to insert so that every line is entered. */
   get entered(): string {
     return `${this.lines.join("\n")}\n`;
   }
@@ -57,7 +57,7 @@ const ANSWER = /^[sed\x1b]$/i;
 
 /**
  * Finds the answer to the question about a paste in keys: send, edit or discard.
- * Returns it with the keys behind it.
+ * Returns the answer, and the keys after it.
  */
 export function pasteAnswer(
   keys: string,

@@ -1,12 +1,15 @@
 // Copyright 2026 the linechat authors. MIT license.
 
 /**
- * The lines of a linechat server, in English and in Chinese.
+ * Parses the lines of a linechat server, in English and in Chinese.
  *
  * @module
  */
 
-/** A line of a room. */
+/**
+ * A line of a room. The text of a `notice` has no `-- `. The text of a `refused` line is the
+ * reason for which the server closes the connection.
+ */
 export type Line =
   | {
     type: "message" | "action" | "private" | "sent";
@@ -15,9 +18,7 @@ export type Line =
   }
   | { type: "welcome" | "joined" | "left"; name: string }
   | { type: "renamed"; name: string; newName: string }
-  /** A notice without its `-- `. */
   | { type: "notice"; text: string }
-  /** The reason for which the server closes the connection. */
   | { type: "refused"; text: string }
   | { type: "other"; text: string };
 
@@ -39,12 +40,12 @@ const WORDS = {
   removed: either("You were removed", "你已被移出聊天室"),
 };
 
-/** Matches any of several texts. */
+/** Returns the source of an expression that matches any of several texts. */
 function either(...texts: string[]): string {
   return `(?:${texts.join("|")})`;
 }
 
-/** The forms of lines. The first form that matches decides. */
+/** The forms of lines. The first one that matches is used. */
 const FORMS: [string, (...groups: string[]) => Line][] = [
   ["-- (.*)", (text) => ({ type: "notice", text })],
   ["\\* (\\S+)(?: (.*))?", (name, text = "") => ({
@@ -78,10 +79,13 @@ const PATTERNS = FORMS.map(([form, toLine]) =>
   [new RegExp(`^${form}$`), toLine] as const
 );
 
+/** Matches a row of the list of members. */
 const LISTED = new RegExp(`^([^\\s(\\uff08]+) ?${OPEN}.*${CLOSE}$`);
 
+/** Matches the notice after the welcome of a server with commands. */
 const COMMANDS = new RegExp(`${WORDS.commands}$`);
 
+/** Matches the notice to a member that an operator removes. */
 const REMOVED = new RegExp(`^${WORDS.removed}`);
 
 /** Parses a line of a room. */
@@ -93,20 +97,23 @@ export function parseLine(line: string): Line {
   return { type: "other", text: line };
 }
 
-/** Whether a first line is the welcome of a linechat server. */
+/**
+ * Returns whether a first line is the welcome of a linechat server. The first name of a
+ * member ends in a number: `HOST:PORT`, `unix:1` or `guest-1`.
+ */
 export function isGreeting(line: Line): line is Line & { type: "welcome" } {
   return line.type === "welcome" && /[:-]\d+$/.test(line.name);
 }
 
-/** Whether a notice says that an operator has removed the user from the room. */
+/** Returns whether a notice says that an operator has removed the user from the room. */
 export function isRemoval(notice: string): boolean {
   return REMOVED.test(notice);
 }
 
-/** The most messages that a server replays to a new member. */
+/** Maximum number of messages that a server replays to a new member. */
 const MAX_HISTORY = 10_000;
 
-/** Returns the number of messages that a notice announces as history. */
+/** Returns the number of messages in a replay that a notice announces. */
 export function historyCount(notice: string): number | undefined {
   const [, digits] =
     /^\D*(\d+)\D.*\d{4}-\d\d-\d\d \d\d:\d\d UTC\D*$/.exec(notice) ?? [];
@@ -114,7 +121,7 @@ export function historyCount(notice: string): number | undefined {
   return count > 0 && count <= MAX_HISTORY ? count : undefined;
 }
 
-/** Returns the number of members that a notice announces: `2 here:`. */
+/** Returns the number of members in a list that a notice announces: `2 here:`. */
 export function memberCount(notice: string): number | undefined {
   const [, digits] = /^\D*(\d+)\D*[:\uff1a]$/.exec(notice) ?? [];
   return digits === undefined ? undefined : Number(digits);
@@ -130,7 +137,7 @@ export function isListEnd(notice: string): boolean {
   return notice === "…";
 }
 
-/** Whether the notice after the welcome says that the server has commands. */
+/** Returns whether the notice after the welcome says that the server has commands. */
 export function hasCommands(notice: string): boolean {
   return COMMANDS.test(notice);
 }

@@ -4,25 +4,25 @@ import { createInterface, type Interface } from "node:readline";
 import type { Tty } from "./tty.ts";
 import { widthOf } from "./width.ts";
 
-/** The most lines that the Up key brings back. */
+/** Maximum number of lines that the Up key recalls. */
 const HISTORY_SIZE = 1_000;
 
 /** Handles the lines that the user enters. */
 export interface ScreenHandler {
-  /** Takes a line, and draws the screen. */
+  /** Handles an entered line, and draws the screen. */
   enter(line: string): void;
-  /** The input has ended: Ctrl-D, or the end of stdin. */
+  /** Handles the end of the input, for example Ctrl-D. */
   leave(): void;
-  /** Ctrl-C was pressed, on Windows. Elsewhere it is a signal. */
+  /** Handles Ctrl-C on Windows. On other systems, Ctrl-C is a signal. */
   interrupt(): void;
 }
 
 /**
- * The screen: lines that stay; below them a footer, which is drawn again with each
- * change; and the line being typed, which belongs to `node:readline`.
+ * The screen. It has lines that stay, then a footer that is replaced at each change, and
+ * then the typed line, which `node:readline` edits.
  */
 export class Screen {
-  /** Lines without styles of less than a row, shown dimmed above the typed line. */
+  /** Lines above the typed line, shown dimmed. Each fits in a row and has no styles. */
   footer: string[] = [];
   /** The text before the typed line. */
   prompt = "";
@@ -41,16 +41,16 @@ export class Screen {
     const { output, keys } = tty;
     let { columns } = output;
     output.on("resize", () => {
-      // The editor uses the rows that it counted when it drew them, but the
-      // terminal has wrapped the line again. Behind a row that is just full, it
-      // has another one only if that was so before.
+      // The editor keeps the row of the cursor from its last output, but the
+      // terminal has wrapped the line again. After a row that is exactly full, an
+      // empty row follows only if it did before the resize.
       const { rows, cols } = this.#editor.getCursorPos();
       const isLast = cols === 0 && rows * output.columns % columns !== 0;
       this.#setRow(isLast ? rows - 1 : rows);
       columns = output.columns;
     });
     this.#editor = createInterface({
-      // The editor uses only the members that these have.
+      // The editor uses no other members of a stream.
       input: keys as unknown as NodeJS.ReadableStream,
       output: output as unknown as NodeJS.WritableStream,
       terminal: true,
@@ -59,10 +59,10 @@ export class Screen {
       history,
     });
     keys.on("keypress", () => {
-      // The editor does not notice that a wide character did not fit its row.
+      // The editor does not count a column that a wide character leaves empty.
       this.#setRow(this.#editor.getCursorPos().rows);
     });
-    this.#editor.prompt(); // Below the input that came before the start.
+    this.#editor.prompt(); // Below input that was typed before the start.
     this.#editor
       .on("line", (line) => this.#enter(line, handler))
       .on("SIGINT", () => handler.interrupt())
@@ -82,7 +82,7 @@ export class Screen {
     return this.#editor.line.slice(0, this.#editor.cursor);
   }
 
-  /** Draws the footer and the typed line, below text that stays. */
+  /** Prints text, and draws the footer and the typed line below it. */
   draw(text = ""): void {
     if (this.#isClosed) {
       this.#tty.output.write(text);
@@ -115,12 +115,12 @@ export class Screen {
     this.#editor.write(replacement);
   }
 
-  /** Resolves when all is written to the terminal. */
+  /** Resolves when all output is written to the terminal. */
   flush(): Promise<void> {
     return this.#tty.output.flush();
   }
 
-  /** Ends the editor. Everything that was shown is above the cursor. */
+  /** Ends the editor, and moves the cursor below the output. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -134,7 +134,7 @@ export class Screen {
     this.#editor.close();
   }
 
-  /** Ends the editor at once where the terminal has not taken all output. */
+  /** Ends the editor and discards the output, if the terminal has not accepted all of it. */
   abandon(): void {
     if (this.#isClosed || !this.#tty.output.discard()) return;
     this.#isClosed = true;
@@ -162,13 +162,13 @@ export class Screen {
   }
 
   #enter(line: string, handler: ScreenHandler): void {
-    // The editor has left the line where it is, and gone to the next row.
+    // The editor has moved the cursor to the row below the line.
     this.#erase(this.#rowsOf(line));
     if (this.keepsLines) this.#tty.output.write(`${this.prompt}${line}\n`);
     handler.enter(line);
   }
 
-  /** Erases the footer and the typed line, with the cursor in its given row. */
+  /** Erases the footer and the typed line. The cursor is in this row of the typed line. */
   #erase(row: number): void {
     const rows = this.#drawn.reduce(
       (sum, line) => sum + Math.ceil(widthOf(line) / this.columns || 1),
@@ -178,12 +178,12 @@ export class Screen {
     this.#drawn = [];
   }
 
-  /** Sets the row in which the editor takes the cursor to be. */
+  /** Sets the row of the cursor for the editor. */
   #setRow(row: number): void {
     Object.assign(this.#editor, { prevRows: row });
   }
 
-  /** Returns the rows of an entered line, by the count of the editor. */
+  /** Returns the number of rows of an entered line, as the editor counts them. */
   #rowsOf(line: string): number {
     Object.assign(this.#editor, { line, cursor: line.length });
     const { rows } = this.#editor.getCursorPos();

@@ -6,20 +6,20 @@ import { connect, explainConnection, isTlsAlert } from "./connect.ts";
 import type { Target } from "./target.ts";
 import { Watchdog } from "./watchdog.ts";
 
-/** The longest pause before an attempt to connect, in milliseconds. */
+/** Maximum pause before an attempt to connect, in milliseconds. */
 const MAX_PAUSE = 30_000;
 
 const encoder = new TextEncoder();
 
-/** Options of a client that may connect again. */
+/** Options of a client that can reconnect. */
 export interface SessionOptions extends ClientOptions {
   target: Target;
   reconnect: boolean;
 }
 
 /**
- * Talks with a server in a terminal, until the user leaves or the connection ends
- * for good.
+ * Runs the client in a terminal until the user leaves, or until a connection ends that is
+ * not restored.
  *
  * @returns The exit code.
  */
@@ -30,13 +30,13 @@ export function talk(
   return new Session(options).run(conn);
 }
 
-/** A client with one connection after the other. */
+/** A client and its connections, one after the other. */
 class Session {
   readonly #options: SessionOptions;
   readonly #client: Client;
-  /** The attempts to connect since the last connection that held. */
+  /** The number of attempts since a connection lasted longer than `MAX_PAUSE`. */
   #attempts = 0;
-  /** Whether the user has asked to connect again. */
+  /** Whether the user has requested a new connection. */
   #isRequested = false;
 
   constructor(options: SessionOptions) {
@@ -49,23 +49,23 @@ class Session {
     const { texts, room } = this.#client;
     while (true) {
       const start = Date.now();
-      const reason = await this.#converse(conn);
-      const goesOn = reconnect || this.#isRequested;
-      if (room.refusal !== undefined || this.#client.hasLeft || !goesOn) {
+      const reason = await this.#serve(conn);
+      const mayReconnect = reconnect || this.#isRequested;
+      if (room.refusal !== undefined || this.#client.hasLeft || !mayReconnect) {
         const failure = room.refusal ??
           (reason === undefined ? undefined : texts.lost(address, reason));
         await this.#client.close();
         console.error(failure ?? "done");
         return failure === undefined ? 0 : 1;
       }
-      // The pauses grow when a server accepts only to close again.
+      // The pauses grow while the server closes each connection soon.
       if (Date.now() - start > MAX_PAUSE) this.#attempts = 0;
       conn = await this.#reconnect(reason ?? texts.closed);
     }
   }
 
-  /** Talks over one connection up to its end. Returns why it broke, if it did. */
-  async #converse(conn: Deno.Conn): Promise<string | undefined> {
+  /** Shows one connection until it ends. Returns the reason of a failure. */
+  async #serve(conn: Deno.Conn): Promise<string | undefined> {
     const client = this.#client;
     const { lang, reconnect } = this.#options;
     let reason: string | undefined;
@@ -91,7 +91,7 @@ class Session {
         conn.close();
       },
     );
-    // Characters may be split between packets.
+    // A character can be split between two chunks.
     const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
     let isFirst = true;
     try {
@@ -129,7 +129,7 @@ class Session {
     }
   }
 
-  /** Waits before an attempt, unless the user has asked to connect again. */
+  /** Waits before an attempt, unless the user requests it. */
   async #pause(reason: string): Promise<void> {
     // Jitter, so that not all clients of a server reconnect at once.
     const pause = Math.min(1000 * 2 ** this.#attempts++, MAX_PAUSE) *

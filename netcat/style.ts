@@ -6,6 +6,7 @@
  * @module
  */
 
+/** Adds the sequences that start and end a style. */
 function sgr(text: string, on: string, off: string): string {
   return text === "" ? "" : `\x1b[${on}m${text}\x1b[${off}m`;
 }
@@ -38,16 +39,16 @@ export function colour(text: string, index: number): string {
   return `\x1b[38;5;${nearest}m` + sgr(text, `38:2::${rgb.join(":")}`, "39");
 }
 
-/** A colour of names. */
+/** A colour for names. */
 export interface Colour {
   rgb: readonly [number, number, number];
-  /** The nearest of the 256 colours of xterm that is readable, too. */
+  /** The nearest of the 256 colours of xterm that has enough contrast. */
   nearest: number;
 }
 
 /**
- * The colours of names, in the order of their hues. They are equally bright: the
- * contrast is at least 4.5 with black and with white.
+ * The colours for names, ordered by hue. Each has a contrast of at least 4.5 with black
+ * and with white.
  */
 export const PALETTE: readonly Colour[] = [
   { rgb: [234, 19, 19], nearest: 130 },

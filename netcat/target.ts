@@ -77,7 +77,7 @@ export function parseTarget(
   return target;
 }
 
-/** Separates the parts of an address. */
+/** Splits an address into its parts. */
 function parseAddress(
   address: string,
   lang: Lang,
@@ -113,7 +113,7 @@ function parseAddress(
   return { hostname, port, isSecure };
 }
 
-/** Names a server for messages. */
+/** Returns the name of a server for messages. */
 export function nameOf(target: Target): string {
   return "path" in target
     ? target.path

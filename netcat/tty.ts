@@ -6,29 +6,29 @@ import { InputParser } from "./keys.ts";
 
 const encoder = new TextEncoder();
 
-/** The most bytes of one write to the terminal. */
+/** Maximum size of one write to the terminal, in bytes. */
 const CHUNK = 16 * 1024;
 
-/** How long to wait for the terminal when the program ends, in milliseconds. */
+/** Time for the terminal to accept the last output, in milliseconds. */
 const FLUSH_TIMEOUT = 500;
 
-/** The most characters that are keys when they come together, and not a paste. */
+/** Maximum number of characters that are keys if they arrive together. More are a paste. */
 const MAX_KEYS = 32;
 
-/** How long to wait for the rest of an escape sequence, in milliseconds. */
+/** Time to wait for the rest of an escape sequence, in milliseconds. */
 const SEQUENCE_TIMEOUT = 50;
 
-/** How long the shell may take to stop the other processes, in milliseconds. */
+/** Time for the shell to stop the other processes of the job, in milliseconds. */
 const STOP_DELAY = 20;
 
-/** Saves the title; switches on the marks around pastes, and reports of the focus. */
+/** Saves the title, and enables marks around pastes and reports of the focus. */
 const START = "\x1b[22;2t\x1b[?2004h\x1b[?1004h";
-/** Takes back the modes of `START`, resets the style, and shows the cursor. */
+/** Undoes `START`, resets the style and shows the cursor. */
 const END = "\x1b[m\x1b[?1004l\x1b[?2004l\x1b[23;2t\x1b[?25h";
 
 /**
- * Signals that end the program, by their numbers. Signals of faults of the program
- * itself cannot be caught in a useful way.
+ * The numbers of the signals that end the program. Signals for faults of the program
+ * itself, such as SIGSEGV, are left out.
  */
 const SIGNALS: Partial<Record<Deno.Signal, number>> =
   Deno.build.os === "windows"
@@ -48,22 +48,22 @@ const SIGNALS: Partial<Record<Deno.Signal, number>> =
 /** Handles the input of a terminal. */
 export interface TtyHandler {
   paste(text: string): void;
-  /** The Tab key was pressed. */
+  /** Handles the Tab key. */
   tab(): void;
-  /** Any key was pressed. */
+  /** Handles any key, before its own effect. */
   key(): void;
-  /** The window got the focus, or lost it. */
+  /** Handles a change of the focus of the window. */
   focus(hasFocus: boolean): void;
-  /** A signal ends the program with this exit code. */
+  /** Ends the program after a signal. */
   exit(code: number): void;
-  /** The program goes on after it was suspended. */
+  /** Draws the screen again after the program was suspended. */
   resume(): void;
 }
 
-/** The output of the terminal as `node:readline` uses it. Writing never waits. */
+/** The output of the terminal for `node:readline`. Writing does not wait. */
 class Output extends EventEmitter {
   #queue = "";
-  /** The beginning of the queue as bytes, which are being written. */
+  /** The bytes that are being written. They are not in the queue any more. */
   #bytes = new Uint8Array();
   #flushed: Promise<void> | undefined;
 
@@ -96,7 +96,7 @@ class Output extends EventEmitter {
   }
 
   async #flush(): Promise<void> {
-    await null; // More text may follow at once.
+    await null; // Collects the text of one turn of the event loop.
     try {
       while (this.#queue !== "") {
         this.#bytes = encoder.encode(this.#queue);
@@ -108,15 +108,15 @@ class Output extends EventEmitter {
         }
       }
     } catch {
-      this.discard(); // The terminal is gone. Reading it ends the program.
+      this.discard(); // The terminal is closed. Reading from it ends the program.
     }
     this.#flushed = undefined;
   }
 }
 
-/** The input of the terminal as `node:readline` uses it. */
+/** The input of the terminal for `node:readline`. */
 class Keys extends EventEmitter {
-  /** Sets the mode in which each key is read at once, without echo. */
+  /** Sets the mode in which a key is read at once and is not echoed. */
   setRawMode(isRaw: boolean): void {
     // With `cbreak`, the terminal sends the signals of Ctrl-C and Ctrl-Z to the
     // whole process group, so also to `npx` where that started the program.
@@ -131,13 +131,13 @@ class Keys extends EventEmitter {
 }
 
 /**
- * The terminal: its modes, its input and output, and the signals that come from
- * it. Each way out leaves the terminal as it was.
+ * The terminal: its modes, its input and output, and its signals. The modes are restored
+ * whenever the program ends or is suspended.
  */
 export class Tty {
   readonly output = new Output();
   readonly keys = new Keys();
-  /** Takes the keys before the editor, and returns the rest of them. */
+  /** Handles keys before the editor. Returns the keys for the editor. */
   onKeys?: (text: string) => string;
   readonly #parser = new InputParser();
   #handler!: TtyHandler;
@@ -146,7 +146,7 @@ export class Tty {
   #isOpen = false;
   #isSuspending = false;
 
-  /** Switches the terminal to its modes, and begins to read. */
+  /** Sets the modes of the terminal, and starts to read. */
   open(handler: TtyHandler): void {
     this.#handler = handler;
     this.#start();
@@ -170,13 +170,13 @@ export class Tty {
     this.output.write("\x07");
   }
 
-  /** Takes back the modes. Waits for the terminal, but not for long. */
+  /** Restores the modes, and waits for the output for a limited time. */
   async close(): Promise<void> {
     this.#stop();
     await this.flush();
   }
 
-  /** Waits until the terminal has taken the output, but not for long. */
+  /** Waits for the output for a limited time. */
   async flush(): Promise<void> {
     const timeout = Promise.withResolvers<void>();
     const timer = setTimeout(timeout.resolve, FLUSH_TIMEOUT);
@@ -203,7 +203,7 @@ export class Tty {
       }
       this.keys.emit("end");
     } catch {
-      this.#handler.exit(1); // The terminal is gone.
+      this.#handler.exit(1); // The terminal is closed.
     }
   }
 
@@ -227,7 +227,7 @@ export class Tty {
 
   #press(text: string): void {
     if (this.onKeys) text = this.onKeys(text);
-    // In a paste that the terminal does not mark, a Tab is a character.
+    // In a paste without marks, a Tab is a character.
     const parts = text.length > MAX_KEYS ? [text] : text.split("\t");
     for (const [i, part] of parts.entries()) {
       if (i > 0) this.#handler.tab();
@@ -236,9 +236,9 @@ export class Tty {
   }
 
   /**
-   * Suspends the program at Ctrl-Z. The shell may take the terminal back as soon as
-   * the first process of the group stops. Then the system stops this process when
-   * it changes the terminal, and `fg` continues it before it stops itself.
+   * Suspends the program at Ctrl-Z. The shell can take the terminal back as soon as
+   * another process of the job has stopped. The system then stops this process when it
+   * changes the terminal, and `fg` continues it. It must not stop itself after that.
    */
   async #suspend(): Promise<void> {
     if (this.#isSuspending) return;
@@ -251,8 +251,8 @@ export class Tty {
     Deno.stdin.setRaw(false);
     await delay(STOP_DELAY);
     if (!isContinued) {
-      // Not SIGTSTP, which has a listener. Like that signal, the system ignores it
-      // where no shell could continue the process.
+      // SIGTSTP has a listener, and SIGTTIN has none. Like SIGTSTP, it has no effect
+      // if there is no shell that could continue the process.
       process.kill(process.pid, "SIGTTIN");
       await delay(STOP_DELAY);
     }

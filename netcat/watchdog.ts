@@ -1,14 +1,14 @@
 // Copyright 2026 the linechat authors. MIT license.
 
-/** How long a connection may be silent before it is checked, in milliseconds. */
+/** Time of silence after which a connection is checked, in milliseconds. */
 export const QUIET = 60_000;
 
-/** How long the server may take to answer the check, in milliseconds. */
+/** Time for the server to answer the check, in milliseconds. */
 export const ANSWER = 15_000;
 
 /**
- * Checks a connection when nothing came for a while, since the system reports a
- * peer that vanished only after minutes or hours.
+ * Checks a connection that was silent for a while. The system reports a lost peer only
+ * after minutes or hours.
  */
 export class Watchdog implements Disposable {
   readonly #ask: () => boolean;
@@ -18,8 +18,8 @@ export class Watchdog implements Disposable {
   #timer?: ReturnType<typeof setTimeout>;
 
   /**
-   * @param ask Asks the server for an answer, and returns whether it can be asked.
-   * @param lost Is called when no answer came.
+   * @param ask Requests an answer. Returns whether the server can answer.
+   * @param lost Called if there is no answer.
    */
   constructor(
     ask: () => boolean,
@@ -33,7 +33,7 @@ export class Watchdog implements Disposable {
     this.heard();
   }
 
-  /** Notes that something came. */
+  /** Restarts the timer: the server has sent something. */
   heard(): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
