@@ -7,7 +7,7 @@ import { parseLine } from "./protocol.ts";
 
 const encoder = new TextEncoder();
 
-/** Maximum size of the refusal of a server, in bytes. */
+/** Maximum size of the output of a server that ends in a refusal, in bytes. */
 const MAX_REFUSAL = 1_000;
 
 /** The options of `copy`. */
@@ -101,9 +101,9 @@ class Opening {
     }
   }
 
-  /** The reason of the refusal, if all that came is one. */
+  /** The reason of the refusal, if no other lines than notices came before it. */
   get refusal(): string | undefined {
-    const line = this.#text.trimEnd();
+    const line = this.#text.trimEnd().replace(/^(?:-- .*\n)+/, "");
     return parseLine(line).type === "refused" ? line : undefined;
   }
 }

@@ -381,6 +381,15 @@ Deno.test("netcat.ts ends with 1 and the reason if the server refuses it", async
   assertEquals(await pair.netcat.code(), 1);
 });
 
+Deno.test("netcat.ts ends with 1 if the server refuses its password", async () => {
+  await using pair = await Pair.open();
+  const reason = "Cannot enter: wrong password\n";
+  await pair.send(encoder.encode(`-- Password:\n${reason}`));
+  pair.hangUp();
+  assertEquals(await pair.netcat.stderr(), reason);
+  assertEquals(await pair.netcat.code(), 1);
+});
+
 Deno.test("netcat.ts handles a refusal after the first line as text", async () => {
   await using pair = await Pair.open();
   await pair.send(encoder.encode("hi\nCannot enter: the room is full\n"));
