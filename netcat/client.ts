@@ -13,7 +13,7 @@ import { Screen } from "./screen.ts";
 import { bold, dim } from "./style.ts";
 import { TEXTS, type Texts } from "./texts.ts";
 import { Tty } from "./tty.ts";
-import { cut, widthOf } from "./width.ts";
+import { cut, widthOf, wrap } from "./width.ts";
 
 /** Maximum length of a line that has not ended, in characters. */
 const MAX_HELD = 256 * 1024;
@@ -23,6 +23,8 @@ const PROMPT_DELAY = 200;
 const LEAVE_TIMEOUT = 2_000;
 /** Maximum number of unanswered lines that are shown. */
 const MAX_PENDING = 5;
+/** Maximum number of full rows of a text below the lines of the room. */
+const MAX_FOOTER_ROWS = 4;
 
 /** Matches the command that makes the server close the connection. */
 const QUIT = /^\/quit(?:\s|$)/i;
@@ -207,6 +209,7 @@ export class Client {
 
   #enterLine(line: string): void {
     const { room } = this;
+    if (room.isAsked) return this.#enterPassword(line);
     if (room.isChat && line.trim() === "") return;
     // A line after a prompt can be a password.
     if (this.#held === "") this.#keep(line);
@@ -222,6 +225,12 @@ export class Client {
       // The answer to this request follows the server's own help.
       if (!room.ping(showHelp)) showHelp();
     }
+  }
+
+  /** Sends a password, which is not shown and not kept. */
+  #enterPassword(line: string): void {
+    if (!this.#peer) this.note(this.texts.notConnected);
+    else if (line !== "") this.#peer.send(line);
   }
 
   /** Adds a line to the file of entered lines. */
@@ -333,7 +342,8 @@ export class Client {
 
   /** Prints text, and draws the footer and the prompt below it. */
   #draw(text = ""): void {
-    this.#screen.keepsLines = !this.room.isChat;
+    this.#screen.isSecret = this.room.isAsked;
+    this.#screen.keepsLines = !this.room.isChat && !this.room.isAsked;
     this.#screen.footer = this.#footer();
     this.#screen.prompt = this.#prompt();
     this.#screen.draw(text);
@@ -348,14 +358,21 @@ export class Client {
 
   #footer(): string[] {
     const lines = this.room.isChat ? this.room.outbox.lines : [];
-    const rows = lines.slice(0, MAX_PENDING);
-    if (lines.length > MAX_PENDING) {
-      rows.push(this.texts.more(lines.length - MAX_PENDING));
+    const columns = this.#screen.columns - 1;
+    const rows = lines.slice(0, MAX_PENDING)
+      .map((line) => cut(line.replaceAll("\t", " "), columns));
+    const texts = [
+      lines.length > MAX_PENDING
+        ? this.texts.more(lines.length - MAX_PENDING)
+        : "",
+      this.#status && `== ${this.#status}`,
+      this.#choices,
+      this.#paste ? this.texts.paste(this.#paste.lines.length) : "",
+    ];
+    for (const text of texts.filter((text) => text !== "")) {
+      const short = cut(text, MAX_FOOTER_ROWS * columns);
+      rows.push(...wrap(short, columns, 0).split("\n"));
     }
-    if (this.#status !== "") rows.push(`== ${this.#status}`);
-    if (this.#choices !== "") rows.push(this.#choices);
-    if (this.#paste) rows.push(this.texts.paste(this.#paste.lines.length));
-    const { columns } = this.#screen;
-    return rows.map((row) => cut(row.replaceAll("\t", " "), columns - 1));
+    return rows;
   }
 }

@@ -29,12 +29,13 @@ export interface Item {
 
 /**
  * The phases of a connection, in order:
- * - `start`: before the welcome.
+ * - `start`: before the first line.
+ * - `question`: the server asks for a password before the welcome.
  * - `members`: after the welcome. A server with commands sends a line about members.
  * - `greeting`: notices for a new member, and the announcement of a replay.
  * - `live`: the replay, and then the lines of the members.
  */
-type Phase = "start" | "members" | "greeting" | "live";
+type Phase = "start" | "question" | "members" | "greeting" | "live";
 
 /**
  * The room as the client knows it from the lines of the server: its members, the
@@ -74,6 +75,11 @@ export class Room {
     return this.isChat === true && this.#phase !== "members";
   }
 
+  /** Whether the server asks for a password. */
+  get isAsked(): boolean {
+    return this.#phase === "question";
+  }
+
   /** Begins a new connection. */
   connect(): void {
     this.#phase = "start";
@@ -81,7 +87,6 @@ export class Room {
     this.#hasCommands = false;
     this.outbox.clear();
     this.#replay.reset();
-    this.#requestName();
   }
 
   /** Receives a line of the server. Returns the lines to show. */
@@ -89,6 +94,7 @@ export class Room {
     const line = parseLine(raw);
     switch (this.#phase) {
       case "start":
+      case "question":
         return this.#receiveFirst(raw, line);
       case "members":
         this.#phase = "greeting";
@@ -112,8 +118,11 @@ export class Room {
       this.refusal = raw;
       return [];
     }
-    // A server can ask for a password before the welcome.
-    if (line.type === "notice") return [{ raw, line }];
+    if (line.type === "notice") {
+      this.#phase = "question";
+      return [{ raw, line }];
+    }
+    this.#requestName();
     this.isChat = isGreeting(line);
     if (!isGreeting(line)) {
       this.#phase = "live";

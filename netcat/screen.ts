@@ -28,6 +28,8 @@ export class Screen {
   prompt = "";
   /** Whether a line stays on the screen when the user enters it. */
   keepsLines = true;
+  /** Whether the Up key must not recall the lines that are entered. */
+  isSecret = false;
 
   readonly #tty: Tty;
   readonly #editor: Interface;
@@ -64,6 +66,9 @@ export class Screen {
     });
     this.#editor.prompt(); // Below input that was typed before the start.
     this.#editor
+      .on("history", (history) => {
+        if (this.isSecret) history.shift();
+      })
       .on("line", (line) => this.#enter(line, handler))
       .on("SIGINT", () => handler.interrupt())
       .on("close", () => {

@@ -259,6 +259,57 @@ terminalTest("a paste of six lines can be edited", async () => {
   assertEquals(room.received.slice(1), ["1", "2", "3", "4"]);
 });
 
+terminalTest("a question about a paste fits in a narrow window", async () => {
+  await using opened = await openRoom([], { columns: 20 });
+  const { room, terminal, prompt } = opened;
+  await terminal.pasteMarked("1\n2\n3\n4\n5\n6");
+  const question = ["Paste 6 lines?", "(s)end, (e)dit or", "(d)iscard"];
+  await terminal.showsLast([...question, prompt]);
+  await room.say("bob", "hi");
+  await terminal.showsLast(["bob: hi", ...question, prompt]);
+  await terminal.press("d");
+  await terminal.showsLast(["bob: hi", prompt]);
+});
+
+for (const hasLeft of [false, true]) {
+  const title = hasLeft ? "after a reconnect" : "on entering";
+  terminalTest(`a password is not shown or kept ${title}`, async () => {
+    const history = await Deno.makeTempFile();
+    const listener = listen();
+    const { port } = listener.addr;
+    await using terminal = await Terminal.open(
+      // deno-fmt-ignore
+      ["--no-time", "--reconnect", "--name", "ann", "--history", history, `127.0.0.1:${port}`],
+      { flags: ["-R", "-W"] },
+    );
+    let peer = new Peer(await listener.accept());
+    if (hasLeft) {
+      await peer.send(`Welcome ${peer.name}\n`);
+      assertEquals(await peer.line(), "/nick ann");
+      await peer[Symbol.asyncDispose]();
+      peer = new Peer(await listener.accept());
+    }
+    await peer.send("-- Password:\n");
+    await terminal.showsRow("-- Password:");
+    await terminal.type("sesame");
+    await terminal.press("Enter");
+    assertEquals(await peer.line(), "sesame");
+    await peer.send(`Welcome ${peer.name}\n${greeting()}\n`);
+    // The name is not sent as a password.
+    assertEquals(await peer.line(), "/nick ann");
+    await peer.send(`${peer.name} is now known as ann\n`);
+    await terminal.showsLast(["ann>"]);
+    await terminal.press("Up");
+    await terminal.type("x");
+    await terminal.showsLast(["ann> x"]);
+    assert(!(await terminal.screen()).join("\n").includes("sesame"));
+    assertEquals(await Deno.readTextFile(history), "");
+    listener.close();
+    await peer[Symbol.asyncDispose]();
+    await Deno.remove(history);
+  });
+}
+
 terminalTest("a paste of one line is sent at Enter", async () => {
   await using opened = await openRoom();
   const { room, terminal, rows, prompt } = opened;
@@ -889,8 +940,8 @@ terminalTest(
       { columns: 100 },
     );
     const first = new Peer(await listener.accept());
-    assertEquals(await first.line(), "/nick ann");
     await first.send(`Welcome ${first.name}\n${greeting()}\n`);
+    assertEquals(await first.line(), "/nick ann");
     await first.send(`${first.name} is now known as ann\n`);
     await terminal.until((screen) => screen.at(-1) === "ann>");
     await terminal.type("/nick eve");
@@ -928,10 +979,9 @@ terminalTest(
 
     using restarted = listen(port);
     await using second = new Peer(await restarted.accept());
+    await second.send(`Welcome ${second.name}\n`);
     assertEquals(await second.line(), "/nick eve");
-    await second.send(
-      `Welcome ${second.name}\n${second.name} is now known as eve\n`,
-    );
+    await second.send(`${second.name} is now known as eve\n`);
     await terminal.until((rows) =>
       rows.at(-1) === "eve> typed" &&
       rows.at(-3)?.endsWith(`Welcome ${second.name}`) &&
