@@ -4,10 +4,10 @@
 const NEW_FILE_MODE = 0o600;
 
 /**
- * Writes a file so that a crash at any time leaves the old or the new contents, each
- * in whole. The file keeps its mode. A symbolic link stays, and its target is written.
+ * Writes a file so that a crash leaves either the old or the new contents. The file keeps
+ * its mode. A symbolic link stays, and its target is written.
  *
- * The new contents are written to a file with `.new` appended to the name first.
+ * It first writes the new contents to a file with `.new` appended to the name.
  */
 export async function writeFileAtomically(
   path: string,

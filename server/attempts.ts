@@ -27,7 +27,7 @@ export class Attempts {
     const key = this.#keyOf(address);
     const record = this.#recordOf(address);
     record.count++;
-    this.#records.delete(key); // The latest is the last one of the map.
+    this.#records.delete(key); // The map is ordered by the time of the last attempt.
     this.#records.set(key, record);
     if (this.#records.size <= MAX_NETWORKS) return;
     const [oldest] = this.#records.keys();

@@ -101,7 +101,7 @@ export class BanList {
   }
 
   /**
-   * Reads the file, at first and again. A missing file has no bans.
+   * Reads the file. Call this again when the file has changed. A missing file has no bans.
    *
    * @throws {CommandError} If it cannot be read or a line is malformed. Then nothing
    * changes.

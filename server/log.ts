@@ -22,19 +22,19 @@ interface Note {
 interface RecentFailure {
   /** The number of failures that were not logged. */
   count: number;
-  /** The last of them. */
+  /** The last failure that was not logged. */
   last: string;
   timer: ReturnType<typeof setInterval>;
 }
 
-/** The time for which further failures of one kind are counted only, in milliseconds. */
+/** Time after a failure in which further ones of its kind are only counted, in milliseconds. */
 const QUIET_TIME = 60_000;
 
 const encoder = new TextEncoder();
 
 /**
- * Writes lines to stderr. A line that cannot be written is counted, and the number
- * is logged as soon as writing works again: a full disk does not stop the server.
+ * Writes lines to stderr. A full disk does not stop the server: lines that cannot be
+ * written are counted, and their number is logged as soon as writing works again.
  */
 export class Log implements Disposable {
   readonly #format: LogFormat;
@@ -114,7 +114,7 @@ export class Log implements Disposable {
     this.#recent.clear();
   }
 
-  /** Ends a minute of a kind of failure; another one begins if there were any. */
+  /** Logs the number of failures of the last minute. Without any, forgets their kind. */
   #tick(kind: string): void {
     const recent = this.#recent.get(kind)!;
     if (recent.count > 0) return this.#summarize(recent);
@@ -158,6 +158,8 @@ export class Log implements Disposable {
         zh: `丢失了 ${this.#lost} 行日志`,
       }[this.#lang],
     ) + "\n";
+    // Ends the line that was written in part.
+    // Ends the line that was written in part.
     const end = this.#isTorn ? "\n" : "";
     let bytes = encoder.encode(`${end}${report}${line}\n`);
     try {

@@ -100,8 +100,7 @@ interface Mute {
 type Run = (context: CommandContext, argument: string) => Promise<unknown>;
 
 /**
- * Moderates one chat. Its commands are for operators: members of which
- * `isOperator` is true.
+ * Moderates one chat. Its commands are for operators, the members with `isOperator`.
  *
  * @example Add commands of the program
  * ```ts
@@ -274,7 +273,7 @@ export class Moderation {
     const ban = { network, until, by, reason };
     const saved = this.#bans.add(ban);
     saved.catch(() => {}); // The reply comes before the report of a failure.
-    // The clients that were admitted before the ban are members after the reply.
+    // Clients that were admitted before the ban become members now, and are removed.
     await setImmediate();
     await reply(this.#texts.wasBanned(ban));
     await this.enforceBans(chat);
@@ -395,7 +394,7 @@ export class Moderation {
     await reply(lines.join("\n"));
   }
 
-  /** Finds the member that a command is about. An operator cannot be one. */
+  /** Finds the member that an operator names. It cannot be another operator. */
   async #target(
     { chat, reply }: CommandContext,
     name: string,

@@ -21,13 +21,13 @@ import { Network } from "./network.ts";
 
 /** Time for which a name stays reserved after its last use, in milliseconds. */
 const MAX_TIME = 24 * 3_600_000;
-/** Maximum number of reserved names, in all and of one network. */
+/** Maximum number of reserved names, in total and per network. */
 const MAX_NAMES = { total: 1000, perNetwork: 10 };
-/** Maximum number of secrets of an address per minute, and of wrong ones among them. */
+/** Maximum number of secrets per address and minute, in total and of wrong ones. */
 const MAX_USES = { total: 20, wrong: 5 };
 /** Maximum number of secrets that wait to be hashed. */
 const MAX_WAITING = 50;
-/** A secret has 8 to 128 characters, so that the second word of a name is none. */
+/** Matches a secret. A shorter word is treated as a part of a name with a space. */
 const SECRET = /^\S{8,128}$/;
 /** Maximum length of a name before it is normalized, in UTF-16 units. */
 const MAX_NAME_INPUT = 256;
@@ -71,9 +71,9 @@ export interface ReservedNamesOptions {
 }
 
 /**
- * The command `/nick NAME [SECRET [TIME]]` of one chat. With a secret, the name is reserved: only
- * the secret gives it, for as long as its owner is present and up to 24 hours longer.
- * If an old connection has the name, that one is closed.
+ * The command `/nick NAME [SECRET [TIME]]` of one chat. With a secret, the name is
+ * reserved while its owner is present, and up to 24 hours longer: no member can set it
+ * without the secret. If an older connection has the name, that connection is closed.
  *
  * `/nick NAME` of the owner ends the reservation.
  *
@@ -103,7 +103,7 @@ export class ReservedNames {
   readonly #reservations = new Set<Reservation>();
   /** The same reservations by the keys of their names. */
   readonly #byKey = new Map<string, Reservation>();
-  /** Whether the departures of members are followed. */
+  /** Whether the events of the chat are being read. */
   #isFollowing = false;
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
@@ -147,7 +147,7 @@ export class ReservedNames {
     await this.#inTurn(() => this.#takeWithSecret(context, name, secret, time));
   }
 
-  /** Runs one task at a time: a hash takes 16 MiB and some 50 ms of a core. */
+  /** Runs one task at a time: a hash takes 16 MiB and about 50 ms of a core. */
   async #inTurn(task: () => Promise<void>): Promise<void> {
     this.#waiting++;
     const done = this.#last.then(task);

@@ -2,14 +2,14 @@
 
 import type { Connection } from "../mod.ts";
 
-/** A listener, which may have the file of a socket. */
+/** A listener. One of a Unix socket can remove its file. */
 interface Listener extends AsyncIterable<Connection> {
   close(): void;
   remove?(): Promise<void>;
 }
 
 /**
- * A listener of which all clients are operators. Use a socket that only operators can
+ * A listener with operators as its clients. Use a socket that only operators can
  * connect to.
  *
  * @example Serve operators on a port of this machine

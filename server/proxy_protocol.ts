@@ -69,7 +69,7 @@ export class ProxyListener implements AsyncIterable<Deno.TcpConn> {
   readonly #options: ProxyListenerOptions;
   /** The connections that are waiting for their headers. */
   readonly #pending = new Set<Deno.TcpConn>();
-  /** The connections that can be served. */
+  /** Connections that are ready to be served. */
   readonly #ready: Deno.TcpConn[] = [];
   #accepting?: Promise<void>;
   #onReady = () => {};
@@ -179,7 +179,7 @@ export class ProxyListener implements AsyncIterable<Deno.TcpConn> {
   }
 }
 
-/** The beginning of a connection is not a header. */
+/** The error for a connection that does not start with a header. */
 export class HeaderError extends Error {}
 
 async function readHeader(

@@ -15,9 +15,9 @@ import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
 
-/** The first and the largest number of bytes that are read at once. */
+/** Initial and maximum size of a read buffer, in bytes. */
 const READ_SIZE = { first: 512, largest: 16 * 1024 };
-/** The most bytes that one call of `write` takes. */
+/** Maximum size of one write, in bytes. */
 const WRITE_SIZE = 64 * 1024;
 /**
  * The alert `handshake_failure`. A `TLSSocket` on a stream closes the connection

@@ -10,9 +10,9 @@ import { dirname, join } from "node:path";
 import { CommandError } from "../cli.ts";
 import type { Lang } from "../mod.ts";
 
-/** The most bytes of a socket's path that the system takes. */
+/** Maximum length of a socket path on this system, in bytes. */
 const MAX_PATH = Deno.build.os === "linux" ? 107 : 103;
-/** The length of the path, below its directory, where a socket is created. */
+/** Length of the temporary path of a socket without its directory, in bytes. */
 const UNFINISHED_LENGTH = "/.0123456789abcdef/s".length;
 
 /** Accepts connections on a Unix socket. */
@@ -29,8 +29,8 @@ export class UnixListener implements AsyncIterable<Deno.UnixConn> {
   }
 
   /**
-   * Opens a socket that only the user of this process can connect to. A socket on
-   * which nobody listens is replaced, by one process at a time.
+   * Opens a socket that only the user of this process can connect to. An
+   * unused socket file is replaced, by one process at a time.
    */
   static async open(path: string, lang: Lang): Promise<UnixListener> {
     checkLength(path, lang);
@@ -76,7 +76,7 @@ function checkLength(path: string, lang: Lang): void {
   }, lang);
 }
 
-/** Waits for the only lock on the directory of a path. */
+/** Locks the directory of a path, for one process at a time. */
 async function lockDirectory(path: string, lang: Lang): Promise<Deno.FsFile> {
   const directory = await Deno.open(dirname(path)).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -89,7 +89,7 @@ async function lockDirectory(path: string, lang: Lang): Promise<Deno.FsFile> {
   return directory;
 }
 
-/** Checks that a path is free, or has a socket on which nobody listens. */
+/** Checks that a path is free, or is a socket file that no process uses. */
 async function checkFree(path: string, lang: Lang): Promise<void> {
   const info = await Deno.lstat(path).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -118,8 +118,8 @@ async function checkFree(path: string, lang: Lang): Promise<void> {
 }
 
 /**
- * Creates a socket in a directory of its own and then moves it, so that nobody can
- * connect before it has the right mode.
+ * Creates a socket in a directory of its own and then moves it, so that no
+ * other user can connect before it has the right mode.
  */
 async function bind(path: string, lang: Lang): Promise<Deno.UnixListener> {
   const dir = dirname(path);

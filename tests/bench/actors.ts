@@ -1,4 +1,4 @@
-/** The building blocks of the safety scenarios: slow, hostile and honest clients. */
+/** Slow, hostile and honest clients for the safety scenarios. */
 
 import { Loop, Socket } from "./sockets.ts";
 
@@ -25,25 +25,25 @@ function receiveBufferFor(reads: number): number {
 export interface ClientOptions {
   /** The source address. By default each client has its own. */
   source?: string;
-  /** The bytes a second that the client reads. @default {Infinity} */
+  /** Maximum number of bytes per second that the client reads. @default {Infinity} */
   reads?: number;
   /** Whether the server must neither drop the client nor let it wait. */
   honest?: boolean;
 }
 
-/** The milliseconds between two reads of a slow client. */
+/** Time between two reads of a slow client, in milliseconds. */
 const READ_INTERVAL = 10;
-/** The seconds of reading that fit in the receive buffer of a slow client. */
+/** Size of the receive buffer of a slow client, in seconds of reading. */
 const BUFFERED = 0.05;
-/** The minimum receive buffer. A larger one would read for a slow client. */
+/** Minimum receive buffer, in bytes. In a larger one, the kernel reads for a slow client. */
 const MIN_RECEIVE_BUFFER = 4096;
-/** The send buffer of a client. A larger one would hide a wait. */
+/** Send buffer of a client, in bytes. A larger one would hide a wait. */
 const SEND_BUFFER = 64 * 1024;
-/** The milliseconds after which a client that waits tries to write again. */
+/** Time after which a waiting client tries to write again, in milliseconds. */
 const WRITE_INTERVAL = 1;
 /** Maximum number of bytes that a client writes in one turn of the loop. */
 const MAX_WRITE = 256 * 1024;
-/** The bytes that are read at once. */
+/** Maximum number of bytes that are read at once. */
 const READ_SIZE = 256 * 1024;
 /** Maximum number of connections that wait for their first bytes. */
 const MAX_CONNECTING = 256;
@@ -59,15 +59,15 @@ export class Client {
   closed = false;
   /** Whether the server has closed it. */
   dropped = false;
-  /** The bytes that were read. */
+  /** The number of bytes that were read. */
   received = 0;
-  /** The longest time for which the server did not read a waiting line, in ms. */
+  /** The longest time for which the server did not read waiting data, in milliseconds. */
   #longestWait = 0;
   #reads: number;
   /** The times at which the client started and last managed to read slowly. */
   #readingSince = 0;
   #lastRead = 0;
-  /** The bytes that were read before. */
+  /** The number of bytes that were read before that. */
   #receivedBefore = 0;
   /** The data of the current write, and how often it repeats. */
   #data: Uint8Array<ArrayBuffer> = new Uint8Array();
@@ -92,7 +92,7 @@ export class Client {
     this.socket.onReadable = () => this.#join();
   }
 
-  /** Changes the bytes a second that the client reads. */
+  /** Changes the number of bytes per second that the client reads. */
   set reads(value: number) {
     this.#reads = value;
     this.socket.watch({ read: value === Infinity, write: false });
@@ -101,7 +101,7 @@ export class Client {
     this.#readSlowly();
   }
 
-  /** The bytes a second that the client has read, if it has a limit. */
+  /** The number of bytes per second that the client has read, if it has a limit. */
   get readRate(): number | undefined {
     if (this.#reads === 0 || this.#reads === Infinity) return undefined;
     const seconds = (this.#lastRead - this.#readingSince) / 1000;
@@ -113,7 +113,7 @@ export class Client {
     return this.#repeats === 0 || this.closed;
   }
 
-  /** The current or the longest wait in ms. */
+  /** The longest wait so far, in milliseconds. */
   get wait(): number {
     const current = this.#blockedSince === undefined
       ? 0
@@ -129,7 +129,7 @@ export class Client {
     this.#write();
   }
 
-  /** Sends data a number of times a second. A repetition is skipped while it waits. */
+  /** Sends data repeatedly, a number of times per second. Skips repetitions while it waits. */
   repeat(data: Uint8Array<ArrayBuffer> | string, perSecond: number): void {
     const bytes = typeof data === "string" ? encoder.encode(data) : data;
     let time = performance.now() + Math.random() * 1000 / perSecond;
@@ -210,7 +210,7 @@ export class Client {
 /** The options of {@linkcode Stage.churn}. */
 export interface ChurnOptions {
   source?: string;
-  /** The connections at a time. @default {8} */
+  /** Number of connections at a time. @default {8} */
   parallel?: number;
   /** Sent by each client, which then waits until the server closes. */
   data?: Uint8Array<ArrayBuffer>;

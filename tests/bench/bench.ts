@@ -48,7 +48,7 @@ interface Run {
   base?: Figures;
 }
 
-/** A peer that takes longer in one round is not measured again, in seconds. */
+/** Time after which a server of another project is not measured again, in seconds. */
 const PATIENCE = 20;
 
 /** Starts a server and measures a load on it, in bounded time. */

@@ -4,10 +4,10 @@
  *     deno run -A tests/bench/load.ts --addr 127.0.0.1:8000 -n 100 -s 10 -l 2000
  *
  * `-n` clients join. `-s` of them send `-l` lines each, of `--size` bytes: as fast
- * as the server accepts them, or at `--rate` lines a second in total, which also
+ * as the server accepts them, or at `--rate` lines per second in total, which also
  * measures latency. `--churn` clients join and leave before that. `--web=1` connects
- * WebSockets. Joining, the churn and the load may take `--timeout` seconds each, and the load at most
- * `--seconds`. `--pid` is the process of the server, for its memory and processor
+ * WebSockets. Joining, the churn and the load can take `--timeout` seconds each, and the
+ * load at most `--seconds`. `--pid` is the process of the server, for its memory and processor
  * time. `--json` prints all figures in one line, memory in kB.
  */
 
@@ -27,15 +27,15 @@ export interface Load {
   lines: number;
   /** The bytes of a line without its end. */
   size: number;
-  /** The lines a second of all senders; 0 for as many as the server accepts. */
+  /** Lines per second of all senders; 0 for as many as the server accepts. */
   rate: number;
   /** 1 for clients that are WebSockets; 0 for TCP clients. */
   web: number;
   /** The number of clients that join and leave before the load. */
   churn: number;
-  /** The seconds that joining, the churn and the load may take each. */
+  /** Maximum time for joining, for the churn and for the load, in seconds each. */
   timeout: number;
-  /** The seconds after which the load stops. Its rate is known by then. */
+  /** Time after which the load stops, in seconds. */
   seconds: number;
   /** The process of the server. */
   pid?: number;
@@ -102,11 +102,11 @@ export function quantile(
     .sort()[Math.floor(q * (samples.length - 1))];
 }
 
-/** The microseconds of silence after which all clients have received everything. */
+/** Time without output after which a load has ended, in microseconds. */
 const QUIET = 500_000;
-/** Half of the cores. One thread receives as much as one thread can send. */
+/** Number of threads: half of the cores. One thread receives as much as one can send. */
 const THREADS = Math.ceil(Math.min(navigator.hardwareConcurrency, 8) / 2);
-/** The number of clients of the churn that are connected at once. */
+/** Number of clients of the churn that are connected at a time. */
 const CHURNERS = 20;
 
 /** Runs a load and measures it. */

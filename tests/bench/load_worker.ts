@@ -17,16 +17,16 @@ export interface Share extends Load {
   phase: Int32Array<SharedArrayBuffer>;
 }
 
-/** All clients read into one buffer, which stays in the processor's cache. */
+/** Size of the buffer of all clients, which fits in the cache of the processor. */
 const READ_SIZE = 256 * 1024;
-/** The bytes before the buffer, for the rest of an earlier read. */
+/** Size of the space before the buffer, for the rest of an earlier read. */
 const HEAD_SIZE = 64;
 const PAGE_SIZE = 64 * 1024;
 /** Starts each line of the load, and occurs nowhere else in the output. */
 const MARK = 0x40; // "@"
-/** The length of the time that follows the mark if latency is measured. */
+/** Number of digits of the time after the mark, if latency is measured. */
 const DIGITS = 16;
-/** The lines of one write: a paste, or the output of a program. */
+/** Number of lines of one write, like a paste or the output of a program. */
 const LINES_PER_WRITE = 64;
 /**
  * Maximum number of connections that wait for their first bytes. Deno and Node queue

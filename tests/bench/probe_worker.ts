@@ -8,7 +8,7 @@
 import { now } from "./load.ts";
 import { Loop, Socket } from "./sockets.ts";
 
-/** The order to a probe. */
+/** The instructions for a probe. */
 export interface ProbeOrder {
   hostname: string;
   port: number;
@@ -20,20 +20,20 @@ export interface ProbeOrder {
 export interface ProbeReport {
   /** The time at which each line was sent, in microseconds since 1970. */
   sent: Float64Array<ArrayBuffer>;
-  /** The milliseconds until all clients of the probe had it, or -1. */
+  /** The time until all clients of the probe had the line, in milliseconds, or -1. */
   latencies: Float64Array<ArrayBuffer>;
-  /** The clients of the probe that the server has closed. */
+  /** The number of clients of the probe that the server has closed. */
   dropped: number;
-  /** The bytes that one client of the probe has received. */
+  /** The number of bytes that one client of the probe has received. */
   bytes: number;
 }
 
 const CLIENTS = 3;
-/** The milliseconds between two lines of a client: 8 lines a second. */
+/** Time between two lines of a client, in milliseconds. */
 const INTERVAL = 125;
 /** Starts a line of the probe. No other client sends it. */
 const MARK = 0x40; // "@"
-/** The digits after the mark: the number of the line. */
+/** Number of digits after the mark. They are the number of the line. */
 const DIGITS = 6;
 const HEAD_SIZE = 16;
 const READ_SIZE = 256 * 1024;

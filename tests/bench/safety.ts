@@ -18,7 +18,7 @@ export interface Scenario {
   options?: string[];
   /** Whether the server is the bot of `bot.ts`. */
   isBot?: boolean;
-  /** The seconds for which an honest sender may wait. @default {2} */
+  /** Maximum time for which an honest sender waits, in seconds. @default {2} */
   maxWait?: number;
   /** Runs the clients. The measurement ends when it returns. */
   run(stage: Stage): void;
@@ -32,14 +32,14 @@ const SERVICE = [
 const ATTACKER = "127.2.0.1";
 const MiB = 1024 * 1024;
 
-/** Five honest clients say 500 small lines a second in all: 45 KB/s. */
+/** Lets five honest clients send 500 small lines per second in total: 45 KB/s. */
 function talk(stage: Stage): void {
   for (const client of stage.join(5, { honest: true })) {
     client.repeat(linesOf(72, 72), 100);
   }
 }
 
-/** Honest readers follow a room in which one client pastes some text. */
+/** Returns a scenario of honest readers, and one client that pastes some text. */
 function paste(count: number, reads: number, bytes: number): Scenario {
   return {
     title: `${count} readers of ${reads / 1000} KB/s, a paste of ${
@@ -55,7 +55,7 @@ function paste(count: number, reads: number, bytes: number): Scenario {
   };
 }
 
-/** Readers let a backlog wait and then read slowly, while small chunks follow. */
+/** Returns a scenario of clients that leave a backlog unread and then read slowly. */
 function refill(
   count: number,
   { reads, backlog, stuck = 0 }: {
@@ -82,7 +82,7 @@ function refill(
   };
 }
 
-/** A bulk sender and one reader that reads at a fixed rate. */
+/** Returns a scenario of a bulk sender and one reader with a fixed rate. */
 function trickle(reads: number): Scenario {
   return {
     title: `1 reader of ${reads / 1000} KB/s, 1 bulk sender`,
@@ -254,7 +254,7 @@ export const SAFETY: Record<string, Scenario> = {
   },
 };
 
-/** Returns the bytes that the kernel has to send for a server. */
+/** Returns the number of bytes that the kernel has yet to send for a server. */
 function sendQueues(port: number): number {
   const lines = Deno.readTextFileSync("/proc/net/tcp").split("\n").slice(1, -1);
   return lines.reduce((sum, line) => {
@@ -272,9 +272,9 @@ export interface SafetyFigures {
   p99: number;
   max: number;
   lines: number;
-  /** The lines that did not arrive until the end. Their age is their latency. */
+  /** The number of lines that did not arrive. Their age counts as their latency. */
   missing: number;
-  /** The clients that the server dropped: honest ones and others. */
+  /** The numbers of honest and other clients that the server dropped. */
   dropped: { honest: number; others: number };
   /** The longest wait of an honest sender. */
   wait: number;
@@ -313,7 +313,7 @@ async function hasNamespaces(): Promise<boolean> {
   }
 }
 
-/** The added latency that a scenario may cause, in milliseconds. */
+/** Maximum latency that a scenario can add, in milliseconds. */
 const MAX_LATENCY = 100;
 
 /** Returns the guarantees that a scenario breaks. */

@@ -13,9 +13,9 @@ import { memoryOf, ROOT, startServer } from "./process.ts";
 import { SAFETY, type SafetyFigures, type Scenario } from "./safety.ts";
 import { chatServer } from "./servers.ts";
 
-/** The seconds for which the probe measures the idle room. */
+/** Time for which the probe measures the idle room, in seconds. */
 const IDLE = 2;
-/** The seconds that the last lines of the probe have to arrive. */
+/** Time for the last lines of the probe to arrive, in seconds. */
 const GRACE = 1;
 
 /** The honest clients of a scenario, on a thread of their own. */

@@ -54,16 +54,16 @@ const EVENT = Deno.build.arch === "x86_64"
   : { fd: 2, words: 4 };
 /** Maximum number of events that one system call returns. */
 const MAX_EVENTS = 512;
-/** The milliseconds after which a loop checks its condition again. */
+/** Maximum time between two checks of the condition of a loop, in milliseconds. */
 const MAX_WAIT = 1;
 
 /** The options of a {@linkcode Socket}. */
 export interface SocketOptions {
   /** The source address, for example one of 127.0.0.0/8. */
   source?: string;
-  /** The receive buffer in bytes. Linux doubles it. It is fixed then. */
+  /** The receive buffer in bytes. Linux doubles it, and does not change it any more. */
   receiveBuffer?: number;
-  /** The send buffer in bytes, likewise. */
+  /** The send buffer in bytes. Linux doubles it. */
   sendBuffer?: number;
 }
 
@@ -198,7 +198,7 @@ export class Loop {
     this.run(() => performance.now() >= end || isOver());
   }
 
-  /** Runs until the condition holds, which is checked every millisecond or more often. */
+  /** Runs until the condition holds. It is checked at least every millisecond. */
   run(isOver: () => boolean): void {
     while (!isOver()) this.#turn();
   }
