@@ -245,9 +245,10 @@ export function invalid(
   rule: Text,
   lang: Lang,
 ): UsageError {
+  const space = /^\p{Script=Han}/u.test(name) ? "" : " ";
   return new UsageError({
     en: `Invalid ${name} ${quote(value)}: ${rule.en}`,
-    zh: `${name} 的值 ${quote(value)} 无效：${rule.zh}`,
+    zh: `${name}${space}的值 ${quote(value)} 无效：${rule.zh}`,
   }, lang);
 }
 
@@ -276,6 +277,19 @@ export function formatOptions(table: Options, lang: Lang): string {
     (heading === undefined ? "" : `\n${heading}\n`) +
     `  ${form.padEnd(width)}  ${text}`
   ).join("\n");
+}
+
+/** Returns the error for a file that cannot be read. */
+export function unreadable(
+  path: string,
+  error: unknown,
+  lang: Lang,
+): CommandError {
+  const reason = explain(error, lang);
+  return new CommandError({
+    en: `Cannot read ${quote(path)}: ${reason}`,
+    zh: `无法读取 ${quote(path)}：${reason}`,
+  }, lang);
 }
 
 /** Quotes an argument for a message, in one line. A plain word needs no quotes. */
@@ -317,6 +331,14 @@ const REASONS: [(new (message?: string) => Error) | RegExp, Text][] = [
   [/--allow-write/, {
     en: "writing files is not allowed, run with -W",
     zh: "没有写入文件的权限，运行时请加 -W",
+  }],
+  [/no route to host/i, {
+    en: "no route to the host",
+    zh: "没有到该主机的路由",
+  }],
+  [/network is unreachable/i, {
+    en: "the network is unreachable",
+    zh: "网络不可达",
   }],
   [/failed to lookup address|invalid host/, {
     en: "host not found",

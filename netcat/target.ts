@@ -97,11 +97,13 @@ function parseAddress(
   }
   const [, hostname, port] =
     /^([^\s:\/@[\]]+)(?::([^:\/]*))?$/.exec(hostAndPort) ?? [];
-  const forms = "HOST:PORT, [IPV6]:PORT, linechat://HOST:PORT";
+  const forms = ["HOST:PORT", "[IPV6]:PORT", "linechat://HOST:PORT"];
   if (hostname === undefined) {
     throw invalid({ en: "host", zh: "主机" }[lang], address, {
-      en: `must be a name or an address, or one of the forms ${forms}`,
-      zh: `应为主机名或地址，例如 ${forms}`,
+      en: `must be a name or an address, or one of the forms ${
+        forms.join(", ")
+      }`,
+      zh: `应为主机名或地址，例如 ${forms.join("、")}`,
     }, lang);
   }
   if (/^\d+$/.test(hostname)) {

@@ -9,7 +9,7 @@
  * @module
  */
 
-import { CommandError, explain, quote, type Text } from "../cli.ts";
+import { CommandError, explain, quote, type Text, unreadable } from "../cli.ts";
 import { type Lang, printable } from "../mod.ts";
 import { writeFileAtomically } from "./atomic_file.ts";
 import { Network } from "./network.ts";
@@ -187,11 +187,7 @@ export class BanList {
       text = await Deno.readTextFile(path);
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return new BanFile();
-      const reason = explain(error, lang);
-      throw new CommandError({
-        en: `Cannot read ${quote(path)}: ${reason}`,
-        zh: `无法读取 ${quote(path)}：${reason}`,
-      }, lang);
+      throw unreadable(path, error, lang);
     }
     try {
       return BanFile.parse(text, ipv6Prefix);

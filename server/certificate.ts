@@ -7,7 +7,7 @@
  */
 
 import { createPrivateKey, X509Certificate } from "node:crypto";
-import { CommandError, explain, quote, type Text } from "../cli.ts";
+import { CommandError, quote, type Text, unreadable } from "../cli.ts";
 import type { Lang } from "../mod.ts";
 
 /** The paths of a certificate chain and of its private key. */
@@ -42,11 +42,7 @@ async function readText(path: string, lang: Lang): Promise<string> {
   try {
     return await Deno.readTextFile(path);
   } catch (error) {
-    const reason = explain(error, lang);
-    throw new CommandError({
-      en: `Cannot read ${quote(path)}: ${reason}`,
-      zh: `无法读取 ${quote(path)}：${reason}`,
-    }, lang);
+    throw unreadable(path, error, lang);
   }
 }
 

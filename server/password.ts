@@ -7,7 +7,7 @@
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
-import { CommandError, explain, quote } from "../cli.ts";
+import { CommandError, quote, unreadable } from "../cli.ts";
 import { type Candidate, type Lang, printable } from "../mod.ts";
 import { Attempts } from "./attempts.ts";
 
@@ -98,11 +98,7 @@ export class Password {
   async load(): Promise<void> {
     const { path } = this.#options;
     const text = await Deno.readTextFile(path).catch((error) => {
-      const reason = explain(error, this.#lang);
-      throw new CommandError({
-        en: `Cannot read ${quote(path)}: ${reason}`,
-        zh: `无法读取 ${quote(path)}：${reason}`,
-      }, this.#lang);
+      throw unreadable(path, error, this.#lang);
     });
     const password = printable(text.split("\n")[0]);
     const { length } = new TextEncoder().encode(password);

@@ -94,6 +94,10 @@ Deno.test("messages are in the language that --lang names", () => {
     usageError(() => integer("--rate", "x", 0, 10, "zh")),
     "--rate 的值 x 无效：必须是 0 到 10 之间的整数",
   );
+  assertEquals(
+    explain(new Error("No route to host (os error 113)"), "en"),
+    "no route to the host",
+  );
   assertEquals(explain(new Deno.errors.AddrInUse(), "zh"), "地址已被占用");
 });
 

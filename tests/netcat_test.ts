@@ -340,7 +340,7 @@ for (
 }
 
 Deno.test("netcat.ts explains wrong usage in the language of --lang", async () => {
-  await assertFails(["--lang", "zh", "8000"], 2, "主机 的值 8000 无效");
+  await assertFails(["--lang", "zh", "8000"], 2, "主机的值 8000 无效");
 });
 
 for (
