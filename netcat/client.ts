@@ -23,7 +23,7 @@ const PROMPT_DELAY = 200;
 const LEAVE_TIMEOUT = 2_000;
 /** Maximum number of unanswered lines that are shown. */
 const MAX_PENDING = 5;
-/** Maximum number of full rows of a text below the lines of the room. */
+/** Maximum length of a text in the footer of the screen, in full rows. */
 const MAX_FOOTER_ROWS = 4;
 
 /** Matches the command that makes the server close the connection. */
@@ -164,7 +164,7 @@ export class Client {
     const rows = text.split("\n").map((line) =>
       this.#formatter.note(line, columns)
     );
-    // A note that belongs to a line of the server is drawn beside it.
+    // While lines of the server are handled, a note is drawn between them.
     if (this.#rows) this.#rows.push(...rows);
     else this.#draw(rows.join(""));
   }

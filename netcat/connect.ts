@@ -39,7 +39,7 @@ export function explainConnection(error: unknown, lang: Lang): string {
   return reason?.[1][lang] ?? explain(error, lang);
 }
 
-/** Connects to a server, and completes the handshake where it uses TLS. */
+/** Connects to a server, and completes the handshake if it uses TLS. */
 export async function connect(target: Target, lang: Lang): Promise<Deno.Conn> {
   if ("path" in target) {
     return await Deno.connect({ transport: "unix", path: target.path });

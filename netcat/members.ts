@@ -10,8 +10,8 @@ const MAX_MEMBERS = 100_000;
 const REQUEST_INTERVAL = 10_000;
 
 /**
- * The members of a room. They are known from one list of the server, and from the
- * lines that announce changes. A change that contradicts the list requests it again.
+ * The members of a room. They are known from one list of the server, and from the lines
+ * that announce changes. The list is requested again if a change contradicts it.
  */
 export class MemberList {
   readonly colours = new Colours();

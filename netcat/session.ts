@@ -72,7 +72,7 @@ class Session {
     const writer = conn.writable.getWriter();
     let sent = Promise.resolve();
     client.attach({
-      // Not awaited: reading reports a connection that breaks.
+      // It is not awaited: a broken connection also ends the reading.
       send: (line) => {
         sent = writer.write(encoder.encode(`${line}\n`)).catch(() => {});
       },

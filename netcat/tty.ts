@@ -119,7 +119,7 @@ class Keys extends EventEmitter {
   /** Sets the mode in which a key is read at once and is not echoed. */
   setRawMode(isRaw: boolean): void {
     // With `cbreak`, the terminal sends the signals of Ctrl-C and Ctrl-Z to the
-    // whole process group, so also to `npx` where that started the program.
+    // whole process group, which includes `npx` if that has started the program.
     if (isRaw) Deno.stdin.setRaw(true, { cbreak: Deno.build.os !== "windows" });
     // Deno restores the mode at exit without waiting for the terminal to read.
   }
