@@ -217,7 +217,7 @@ export class Client {
     if (!this.#peer) return this.#enterWithoutPeer(line);
     if (room.isChat) {
       this.hasLeft = QUIT.test(line);
-      room.outbox.add(line);
+      room.enter(line);
     } else this.#held = "";
     this.#peer.send(line);
     if (room.isChat && HELP.test(line)) {

@@ -61,6 +61,8 @@ export class Room {
   readonly #replay = new Replay();
   #phase: Phase = "start";
   #hasCommands = false;
+  /** The last `/nick NAME SECRET` of the user, which also sets a reserved name. */
+  #reservation?: { name: string; line: string };
   /** The notice by which the server refused the chosen name. */
   #nameRefusal?: string;
 
@@ -87,6 +89,13 @@ export class Room {
     this.#hasCommands = false;
     this.outbox.clear();
     this.#replay.reset();
+  }
+
+  /** Remembers a line of the user until the server answers it. */
+  enter(line: string): void {
+    this.outbox.add(line);
+    const [, name] = /^\/nick\s+(\S+)\s+\S/i.exec(line) ?? [];
+    if (name !== undefined) this.#reservation = { name, line };
   }
 
   /** Receives a line of the server. Returns the lines to show. */
@@ -232,9 +241,12 @@ export class Room {
     const name = this.chosenName;
     if (name === undefined) return;
     this.#nameRefusal = undefined;
-    this.#send(`/nick ${name}`);
+    const line = this.#reservation?.name === name
+      ? this.#reservation.line
+      : `/nick ${name}`;
+    this.#send(line);
     this.outbox.addOwn(
-      `/nick ${name}`,
+      line,
       (notice) => notice.includes(name),
       (notice) => this.#nameRefusal = notice,
     );

@@ -146,7 +146,7 @@ Deno.test("the line of a departure has the colour of the member", () => {
 Deno.test("the reply to a /who of the user is shown", () => {
   const { room, receive } = openRoom();
   receive("-- 1 here:", "-- bob (3 min)");
-  room.outbox.add("/who");
+  room.enter("/who");
   assertEquals(receive("-- 1 here:", "-- bob (3 min)").length, 2);
 });
 
@@ -180,7 +180,7 @@ Deno.test("a line is pending until the room repeats it", () => {
   const { room, receive } = openRoom();
   receive("-- 1 here:", "-- bob (3 min)");
   for (const line of ["one", "//two", "/me waves", "three   spaces", "/x"]) {
-    room.outbox.add(line);
+    room.enter(line);
   }
   receive("bob: one");
   assertEquals(room.outbox.lines.length, 5);
@@ -194,7 +194,7 @@ Deno.test("a line is pending until the room repeats it", () => {
 
 Deno.test("an answer to a line also answers the lines before it", () => {
   const { room, receive } = openRoom();
-  for (const line of ["one", "two", "three"]) room.outbox.add(line);
+  for (const line of ["one", "two", "three"]) room.enter(line);
   receive("127.0.0.1:1: two");
   assertEquals(room.outbox.lines, ["three"]);
 });
@@ -204,7 +204,7 @@ Deno.test("a replayed history is marked, and does not answer a line", () => {
   room.connect();
   room.receive("Welcome 127.0.0.1:1");
   room.receive(greeting());
-  room.outbox.add("hi");
+  room.enter("hi");
   room.receive(history(1));
   const [item] = room.receive("127.0.0.1:1: hi");
   assert(item.isReplayed);
@@ -245,6 +245,19 @@ Deno.test("the last chosen name is taken again after a reconnect", () => {
   sent.length = 0;
   connect();
   assertEquals(sent[0], "/nick eve");
+});
+
+Deno.test("a reserved name is taken again with its secret", () => {
+  const { room, sent, receive, connect } = openRoom("ann");
+  room.enter("/nick eve correct-horse");
+  receive("127.0.0.1:1 is now known as eve");
+  sent.length = 0;
+  connect();
+  assertEquals(sent[0], "/nick eve correct-horse");
+  receive("127.0.0.1:1 is now known as eve", "eve is now known as dan");
+  sent.length = 0;
+  connect();
+  assertEquals(sent[0], "/nick dan");
 });
 
 Deno.test("a refused name is requested again when its owner leaves", () => {
