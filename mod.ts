@@ -174,8 +174,9 @@ export class Chat implements AsyncDisposable {
           log(`Cannot accept connections: ${messageOf(error)}`);
         }
         isFailing = !isHarmless;
-        const pause = isHarmless ? 0 : ACCEPT_PAUSE;
-        await delay(pause, null, { signal }).catch(() => {});
+        // A pause of a millisecond for each would let resets delay other clients.
+        if (isHarmless) await setImmediate();
+        else await delay(ACCEPT_PAUSE, null, { signal }).catch(() => {});
       }
     }
     this.#listeners.delete(listener);

@@ -338,6 +338,13 @@ Deno.test("a connection that is reset before the accept is ignored", async () =>
   assertEquals(await serveAfter(new Deno.errors.NotConnected(), 3), []);
 });
 
+Deno.test("many connections that are reset before the accept do not delay the next one", async () => {
+  const start = performance.now();
+  await serveAfter(new Deno.errors.NotConnected(), 10_000);
+  // A pause of a millisecond after each would take 10 seconds.
+  assert(performance.now() - start < 5_000);
+});
+
 /** Adds a client whose chunks are framed. Returns all text that it receives. */
 async function receiveFramed(
   chat: Chat,
