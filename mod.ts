@@ -2976,10 +2976,13 @@ const INVISIBLE =
   /[\p{Default_Ignorable_Code_Point}\u{13441}\u{13442}\u{16fe4}]|\p{M}{3}/u;
 /** Matches the key of a name that looks like an address. */
 const ADDRESS = /^[\dol]+\.[\dol]|^localhost\.?$|:/;
-/** Returns whether a name looks like one of the server. Members cannot have it. */
+/**
+ * Returns whether a name looks like one of the server, or like that with a number.
+ * Members cannot have it. In a key, `o` and `l` stand for digits, too.
+ */
 function isReserved(name: string): boolean {
-  const word = name.replace(/[\d_.-]+$/, "");
-  return nameKeys(word).some((key) => RESERVED_KEYS.has(key));
+  return nameKeys(name)
+    .some((key) => RESERVED_KEYS.has(key.replace(/[\p{Nd}ol_.-]+$/u, "")));
 }
 
 /**
@@ -3040,7 +3043,7 @@ const RESERVED_KEYS = new Set(
   [
     ...["server", "admin", "administrator", "operator", "op", "moderator"],
     ...["system", "root", "host", "guest", "welcome", "history", "linechat"],
-    ...["服务器", "管理员", "系统", "欢迎"],
+    ...["服务器", "管理员", "系统", "欢迎", "无法进入", "服务器即将关闭"],
   ].flatMap(nameKeys),
 );
 

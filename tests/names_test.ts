@@ -102,6 +102,15 @@ Deno.test("names that look like the server are refused", async (t) => {
     "服务器",
     "管理员",
     "欢迎",
+    "无法进入",
+    "服务器即将关闭",
+    "op-O",
+    "op-2l",
+    "OP_l",
+    "op-٢",
+    "op-৪",
+    "guest-l",
+    "root.I",
   ];
   for (const name of names) {
     await t.step(name, async () => {
@@ -113,6 +122,7 @@ Deno.test("names that look like the server are refused", async (t) => {
     async () => {
       assertEquals(await nick("Roota"), "memory:1 is now known as Roota");
       assertEquals(await nick("opal"), "memory:1 is now known as opal");
+      assertEquals(await nick("Tool"), "memory:1 is now known as Tool");
     },
   );
 });
