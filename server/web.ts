@@ -193,25 +193,42 @@ export class WebListener implements AsyncIterable<Transport> {
   }
 }
 
+/** A connection that is not a WebSocket yet. */
+interface Pending {
+  /** The IPv4 address or IPv6 /64 of the client; empty if there is none. */
+  readonly network: string;
+  /** Closes the connection. */
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
 /** The connections that are not WebSockets yet. They are bounded in number and time. */
 class PendingConns {
-  /** The connections in the order of their arrival, and the timer that closes each. */
-  readonly #timers = new Map<Transport, ReturnType<typeof setTimeout>>();
+  /** The connections in the order of their arrival. */
+  readonly #conns = new Map<Transport, Pending>();
 
-  /** Adds a connection. If there are too many, the oldest one is closed. */
+  /** Adds a connection. If there are too many, another one is closed. */
   add(conn: Transport): void {
-    if (this.#timers.size === MAX_PENDING) {
-      const [oldest] = this.#timers.keys();
-      this.close(oldest);
-    }
+    if (this.#conns.size === MAX_PENDING) this.close(this.#surplus());
     const timer = setTimeout(() => this.close(conn), REQUEST_TIMEOUT);
-    this.#timers.set(conn, timer);
+    this.#conns.set(conn, { network: networkOf(conn), timer });
+  }
+
+  /**
+   * Returns the oldest connection of the network that has the most. So a network that
+   * opens many connections does not close those of others.
+   */
+  #surplus(): Transport {
+    const networks = Map.groupBy(this.#conns, ([, { network }]) => network);
+    const [largest] = [...networks.values()]
+      .sort((a, b) => b.length - a.length);
+    const [[oldest]] = largest;
+    return oldest;
   }
 
   /** Removes a connection. Returns whether it was still open. */
   remove(conn: Transport): boolean {
-    clearTimeout(this.#timers.get(conn));
-    return this.#timers.delete(conn);
+    clearTimeout(this.#conns.get(conn)?.timer);
+    return this.#conns.delete(conn);
   }
 
   /** Closes a connection, unless it was removed. */
@@ -225,8 +242,13 @@ class PendingConns {
   }
 
   closeAll(): void {
-    for (const conn of [...this.#timers.keys()]) this.close(conn);
+    for (const conn of [...this.#conns.keys()]) this.close(conn);
   }
+}
+
+function networkOf({ remoteAddr }: Transport): string {
+  if (!("hostname" in remoteAddr)) return "";
+  return Network.parse(remoteAddr.hostname, 64)?.key ?? "";
 }
 
 /** The resources of the server, and the rules for requests. */
