@@ -54,6 +54,8 @@ export { Password, type PasswordOptions } from "./password.ts";
 
 /** Maximum number of bans and mutes that `/bans` lists. */
 const MAX_LISTED = 100;
+/** Maximum number of names of speakers that are remembered. */
+const MAX_SPEAKERS = 10_000;
 
 /**
  * Options of a {@linkcode Moderation}.
@@ -121,6 +123,8 @@ export class Moderation {
   readonly #texts: Texts;
   readonly #bans: BanList;
   readonly #now: () => number;
+  /** The members that have spoken, by the names that they had. The latest is the last. */
+  readonly #speakers = new Map<string, Member>();
   #mutes: Mute[] = [];
   /** The reason of a lock. Without it, the room is open. */
   #lock?: string;
@@ -191,8 +195,20 @@ export class Moderation {
 
   /** Returns the reason for which a member cannot speak, if there is one. */
   #screen(member: Member): string | undefined {
+    if (this.#speakers.get(member.name)?.id !== member.id) {
+      this.#remember(member);
+    }
     const mute = this.#mutes.length > 0 && this.#muteOf(member);
     if (mute) return this.#texts.muted(mute.until);
+  }
+
+  /** Notes the name of a speaker, which operators can use after it has changed. */
+  #remember(member: Member): void {
+    this.#speakers.delete(member.name);
+    this.#speakers.set(member.name, member);
+    if (this.#speakers.size <= MAX_SPEAKERS) return;
+    const [oldest] = this.#speakers.keys();
+    this.#speakers.delete(oldest);
   }
 
   #muteOf({ id, address, isOperator }: Member): Mute | undefined {
@@ -351,7 +367,7 @@ export class Moderation {
   }
 
   async #unmute({ chat, reply }: CommandContext, name: string): Promise<void> {
-    const member = findMember(chat, name);
+    const member = this.#find(chat, name);
     const muted = this.#activeMutes().filter((mute) =>
       areAlike(mute.name, name) || member && mute.id === member.id
     );
@@ -383,7 +399,7 @@ export class Moderation {
   }
 
   async #whois({ chat, reply }: CommandContext, name: string): Promise<void> {
-    const member = findMember(chat, name);
+    const member = this.#find(chat, name);
     const activity = member && chat.activityOf(member.id);
     if (activity === undefined) {
       return await reply(this.#texts.noSuchMember(name));
@@ -394,24 +410,37 @@ export class Moderation {
     await reply(lines.join("\n"));
   }
 
+  /**
+   * Finds a member by its name, by the name with which it has spoken before, or by a
+   * name that looks like its name.
+   */
+  #find({ members }: Chat, name: string): Member | undefined {
+    const speaker = this.#speakers.get(name);
+    return members.find((member) => member.name === name) ??
+      members.find(({ id }) => id === speaker?.id) ??
+      members.find((member) => areAlike(member.name, name));
+  }
+
   /** Finds the member that an operator names. It cannot be another operator. */
   async #target(
     { chat, reply }: CommandContext,
     name: string,
+    absent?: Member,
   ): Promise<Member | undefined> {
-    const member = findMember(chat, name);
+    const member = this.#find(chat, name) ?? absent;
     if (member === undefined) await reply(this.#texts.noSuchMember(name));
     else if (member.isOperator) {
       await reply(this.#texts.isOperator(member.name));
     } else return member;
   }
 
-  /** Finds the network of a member that is to be banned. */
+  /** Finds the network of a member that is to be banned. It may have left. */
   async #networkOf(
     context: CommandContext,
     name: string,
   ): Promise<Network | undefined> {
-    const member = await this.#target(context, name);
+    const speaker = this.#speakers.get(name);
+    const member = await this.#target(context, name, speaker);
     if (member === undefined) return;
     const network = this.#parseNetwork(member.address);
     if (network === undefined) {
@@ -437,13 +466,6 @@ export class Moderation {
 /** The first name of an operator, by which it is logged. */
 function operatorName({ id }: { id: string }): string {
   return `op-${id}`;
-}
-
-/** Finds a member by its name, or else by a name that looks like it. */
-function findMember(chat: Chat, name: string): Member | undefined {
-  const { members } = chat;
-  return members.find((member) => member.name === name) ??
-    members.find((member) => areAlike(member.name, name));
 }
 
 function areAlike(name: string, other: string): boolean {

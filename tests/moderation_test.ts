@@ -240,6 +240,38 @@ Deno.test("/bans lists bans and /unban removes them", async () => {
   ]);
 });
 
+Deno.test("an operator can use the name that a member had when it spoke", async (t) => {
+  await using room = new ModeratedRoom();
+  await using op = await room.operator();
+  await using ann = await room.join("ann", "198.51.100.7");
+  await answers(ann, "CHEAP GOLD");
+  await answers(ann, "/nick zoe");
+  await heard(op);
+
+  await t.step("a member that has changed its name", async () => {
+    const [name] = await answers(op, "/whois ann");
+    assertEquals(name, "-- zoe:");
+    const kicked = await answers(op, "/kick ann");
+    assertEquals(kicked.at(-1), "-- Removed zoe");
+  });
+
+  await t.step("a member that has left can be banned", async () => {
+    assertEquals(await answers(op, "/kick ann"), [
+      "-- No one here is named ann",
+    ]);
+    assertEquals(await answers(op, "/ban ann"), [
+      "-- Banned 198.51.100.7 until /unban",
+    ]);
+  });
+
+  await t.step("the present owner of a name comes first", async () => {
+    await using other = await room.join("ann", "192.0.2.8");
+    await answers(other, "hello");
+    const [, address] = await answers(op, "/whois ann");
+    assertEquals(address, "-- address 192.0.2.8");
+  });
+});
+
 Deno.test("an operator cannot lock itself or another operator out", async () => {
   await using room = new ModeratedRoom({}, { maxClients: 3, maxPerAddress: 1 });
   await using op = await room.operator();
