@@ -88,7 +88,8 @@ export class BanList {
   #bans = new BanFile();
   /** The changes that are not in the file. */
   #unsaved: ((bans: BanFile) => void)[] = [];
-  #saved = Promise.resolve();
+  /** Resolves when the last use of the file has ended. */
+  #used = Promise.resolve();
 
   /**
    * Creates a list without bans.
@@ -106,8 +107,9 @@ export class BanList {
    * @throws {CommandError} If it cannot be read or a line is malformed. Then nothing
    * changes.
    */
-  async load(): Promise<void> {
-    if (this.#options.path !== undefined) this.#adopt(await this.#read());
+  load(): Promise<void> {
+    if (this.#options.path === undefined) return Promise.resolve();
+    return this.#inTurn(async () => this.#adopt(await this.#read()));
   }
 
   /**
@@ -158,9 +160,14 @@ export class BanList {
     change(this.#bans);
     if (this.#options.path === undefined) return Promise.resolve();
     this.#unsaved.push(change);
-    const saved = this.#saved.then(() => this.#save());
-    this.#saved = saved.catch(() => {});
-    return saved;
+    return this.#inTurn(() => this.#save());
+  }
+
+  /** Uses the file after the uses before have ended. */
+  #inTurn(use: () => Promise<void>): Promise<void> {
+    const used = this.#used.then(use);
+    this.#used = used.catch(() => {});
+    return used;
   }
 
   /** Applies the unsaved changes to the file. */

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { setTimeout as delay } from "node:timers/promises";
 import { CommandError } from "../cli.ts";
 import { writeFileAtomically } from "../server/atomic_file.ts";
 import { type Ban, BanList } from "../server/bans.ts";
@@ -236,6 +237,25 @@ Deno.test("changes at a time are all written", async () => {
   await Promise.all(saved);
   assertEquals((await load(file.path)).all, bans.all);
   assertEquals(bans.all.length, 49);
+});
+
+Deno.test("a ban that is added while the file is read again stays in force", async () => {
+  await using file = await temporaryFile();
+  const bans = await load(file.path);
+  const { readTextFile } = Deno;
+  const added = Promise.withResolvers<void>();
+  Deno.readTextFile = async (path) => {
+    Deno.readTextFile = readTextFile;
+    const text = await readTextFile(path).catch(() => "");
+    // The disk is slow: the ban is written first, unless that waits for this read.
+    await Promise.race([added.promise, delay(200)]);
+    return text;
+  };
+  const loaded = bans.load();
+  await bans.add(ban("192.0.2.7"));
+  added.resolve();
+  await loaded;
+  assert(bans.find("192.0.2.7"));
 });
 
 Deno.test({
