@@ -830,7 +830,7 @@ async function* pace(
 const MAX_EVENT = 16 * 1024;
 /** Size that a shorter line counts as, in bytes. It bounds the lines of an event. */
 const MIN_LINE = 64;
-/** Credit that a command costs, in bytes. */
+/** Credit that a command costs besides its text, in bytes. */
 const COMMAND_COST = 1024;
 /** Credit that joining costs, in bytes. */
 const ENTRY_COST = 256;
@@ -873,9 +873,10 @@ function* batches(
   for (let line of lines) {
     const isCommand = hasCommands && line[0] === "/" && line[1] !== "/";
     if (hasCommands && line.startsWith("//")) line = line.slice(1);
+    const textSize = prefix + width * line.length; // `/me` broadcasts its text.
     const size = isCommand
-      ? COMMAND_COST
-      : Math.max(MIN_LINE, prefix + width * line.length);
+      ? COMMAND_COST + textSize
+      : Math.max(MIN_LINE, textSize);
     const isFull = isCommand || batch.isCommand ||
       batch.size + size > MAX_EVENT;
     if (isFull && batch.lines.length > 0) {

@@ -107,6 +107,25 @@ Deno.test("a bulk sender is read no faster than a slow client reads", async () =
   await Promise.all([chat.close(), handled]);
 });
 
+Deno.test("a sender of long actions is read no faster than a slow client reads", async () => {
+  await using chat = new Chat({ maxBacklog: MIN_BACKLOG });
+  const handled = enterSlow(chat, 50_000); // 5 MB/s
+  await using ann = chat.connect({ name: "ann" });
+  const count = 40;
+  const sent = (async () => {
+    for (let i = 0; i < count; i++) {
+      await ann.send(`/me ${"x".repeat(60_000)}`);
+    }
+  })();
+  let received = 0;
+  for await (const line of ann.lines) {
+    if (line.startsWith("* ann ") && ++received === count) break;
+  }
+  await sent;
+  assertEquals(chat.members.length, 2);
+  await Promise.all([chat.close(), handled]);
+});
+
 Deno.test("a client that reads slower than a paste is not dropped while its backlog suffices", async () => {
   await using chat = new Chat();
   const handled = Array.from({ length: 150 }, () => enterSlow(chat, 800));
