@@ -29,10 +29,11 @@ const DIGITS = 16;
 /** Number of lines of one write, like a paste or the output of a program. */
 const LINES_PER_WRITE = 64;
 /**
- * Maximum number of connections that wait for their first bytes. Deno and Node queue
- * 511 connections to accept; the kernel retries further ones after a second.
+ * The maximum number of TCP clients and of WebSockets that wait for their first bytes.
+ * Deno and Node queue 511 connections to accept, and the kernel retries more than that
+ * after a second. A web port closes the oldest of 256 connections without a request.
  */
-const MAX_CONNECTING = 500;
+const MAX_CONNECTING = { tcp: 500, web: 200 };
 
 /**
  * Counts the marks from `start` to `end`, 16 bytes at a time. A loop in JavaScript
@@ -94,7 +95,8 @@ class Clients {
   }
 
   join(): void {
-    const { clients, rate } = this.#share;
+    const { clients, rate, web } = this.#share;
+    const most = web ? MAX_CONNECTING.web : MAX_CONNECTING.tcp;
     let connecting = 0;
     while (this.#sockets.length < clients) {
       const socket = new Socket(this.#loop, this.#share);
@@ -107,7 +109,7 @@ class Clients {
         socket.onReadable = read;
         read();
       };
-      this.#loop.run(() => connecting < MAX_CONNECTING);
+      this.#loop.run(() => connecting < most);
     }
     this.#loop.run(() => connecting === 0);
   }
