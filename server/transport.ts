@@ -8,7 +8,18 @@
 
 import type { Connection } from "../mod.ts";
 
-/** A connection that has methods: a TCP, TLS or Unix socket. */
+/**
+ * A connection that has methods: a TCP, TLS or Unix socket.
+ *
+ * @example Read from any such connection
+ * ```ts
+ * import type { Transport } from "@linechat/chat/web";
+ *
+ * function firstBytes(conn: Transport): Promise<number | null> {
+ *   return conn.read(new Uint8Array(16));
+ * }
+ * ```
+ */
 export type Transport = Extract<Connection, { read: unknown }>;
 
 /** Writes all bytes. */

@@ -35,11 +35,11 @@ import {
   writeResponse,
 } from "./http.ts";
 import { isInAny, Network } from "./network.ts";
-import { type ChatAddress, Page } from "./page.ts";
+import { Page } from "./page.ts";
 import type { Transport } from "./transport.ts";
 import { Heartbeat, WebSocketConn } from "./websocket.ts";
 
-export { type ChatAddress, Network, type Transport };
+export type { Transport };
 
 /** Maximum number of connections that are not WebSockets yet. */
 const MAX_PENDING = 256;
@@ -50,7 +50,20 @@ const SUBPROTOCOL = "text.linechat";
 /** The constant of RFC 6455 from which a server proves that it speaks the protocol. */
 const ACCEPT_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/** Options of a {@linkcode WebListener}. */
+/**
+ * Options of a {@linkcode WebListener}.
+ *
+ * @example Run behind a reverse proxy on the same machine
+ * ```ts
+ * import { Network } from "@linechat/chat/moderation";
+ * import type { WebOptions } from "@linechat/chat/web";
+ *
+ * const options: WebOptions = {
+ *   hosts: ["chat.example.org"],
+ *   proxies: [Network.parse("127.0.0.1")!],
+ * };
+ * ```
+ */
 export interface WebOptions {
   /**
    * The names under which browsers reach the server. Its addresses and `localhost` need
@@ -64,12 +77,34 @@ export interface WebOptions {
    */
   readonly proxies?: readonly Network[];
   /** The port of the same chat for TCP clients, which the page shows without JavaScript. */
-  readonly chat?: ChatAddress;
+  readonly chat?: { readonly port: number; readonly isSecure: boolean };
   /** Receives the failures of TLS handshakes. */
   readonly log?: (message: string) => void;
 }
 
-/** A listener for connections that have methods. A `Deno.Listener` is one. */
+/**
+ * A listener for connections that have methods. A `Deno.Listener` is one.
+ *
+ * @example Write your own listener
+ * ```ts
+ * import { type TransportListener, WebListener } from "@linechat/chat/web";
+ *
+ * class LocalListener implements TransportListener {
+ *   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ *
+ *   close(): void {
+ *     this.#listener.close();
+ *   }
+ *
+ *   [Symbol.asyncIterator](): AsyncIterator<Deno.TcpConn> {
+ *     return this.#listener[Symbol.asyncIterator]();
+ *   }
+ * }
+ *
+ * const listener = new WebListener(new LocalListener());
+ * listener.close();
+ * ```
+ */
 export interface TransportListener extends AsyncIterable<Transport> {
   /** Stops listening. */
   close(): void;
@@ -80,6 +115,20 @@ export interface TransportListener extends AsyncIterable<Transport> {
 /**
  * Accepts connections of browsers on another listener. It answers requests for the page,
  * and yields the WebSockets.
+ *
+ * @example Serve the page on a free port
+ * ```ts
+ * import { Chat } from "@linechat/chat";
+ * import { WebListener } from "@linechat/chat/web";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using chat = new Chat();
+ * const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+ * chat.serve(new WebListener(listener));
+ *
+ * const url = `http://127.0.0.1:${listener.addr.port}/healthz`;
+ * assertEquals(await (await fetch(url)).text(), "ok\n");
+ * ```
  */
 export class WebListener implements AsyncIterable<Transport> {
   readonly #listener: TransportListener;

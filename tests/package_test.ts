@@ -253,7 +253,7 @@ Deno.test("deno run -N jsr:… runs netcat", async () => {
 
 Deno.test("every public symbol has an example that is run", async () => {
   const { stdout } = await deno(
-    ["doc", "--json", "mod.ts", "server/moderation.ts"],
+    ["doc", "--json", "mod.ts", "server/moderation.ts", "server/web.ts"],
     root,
   ).output();
   const { nodes } = JSON.parse(new TextDecoder().decode(stdout));

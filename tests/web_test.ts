@@ -4,7 +4,8 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createHash } from "node:crypto";
 import WebSocket from "ws";
 import { Chat } from "../mod.ts";
-import { Network, WebListener } from "../server/web.ts";
+import { Network } from "../server/network.ts";
+import { WebListener } from "../server/web.ts";
 import { namesOf, TestClient } from "./clients.ts";
 import {
   exchange,
