@@ -192,8 +192,7 @@ export class FrameDecoder {
 
 /** Returns the size of a header, of which the beginning is known. */
 function headerSize([, second]: number[]): number {
-  if (second === undefined) return 2;
-  if (!(second & MASKED)) return 2;
+  if (second === undefined || !(second & MASKED)) return 2;
   const length = second & 0x7f;
   return 6 + (length === 127 ? 8 : length === 126 ? 2 : 0);
 }

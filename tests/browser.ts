@@ -108,16 +108,6 @@ export class Browser implements AsyncDisposable {
   /** Opens a page in a profile of its own. */
   async open(url: string, options: TabOptions = {}): Promise<Tab> {
     const { browserContextId } = await this.call("Target.createBrowserContext");
-    const tab = await this.openIn(browserContextId, options);
-    await tab.go(url);
-    return tab;
-  }
-
-  /** Opens an empty tab in a profile. */
-  async openIn(
-    browserContextId: string,
-    options: TabOptions = {},
-  ): Promise<Tab> {
     const { targetId } = await this.call("Target.createTarget", {
       url: "about:blank",
       browserContextId,
@@ -128,8 +118,9 @@ export class Browser implements AsyncDisposable {
       targetId,
       flatten: true,
     });
-    const tab = new Tab(this, sessionId, targetId, browserContextId);
+    const tab = new Tab(this, sessionId, browserContextId);
     await tab.prepare(options);
+    await tab.go(url);
     return tab;
   }
 
@@ -170,7 +161,6 @@ export class Tab implements AsyncDisposable {
   constructor(
     readonly browser: Browser,
     readonly sessionId: string,
-    readonly targetId: string,
     readonly contextId: string,
   ) {
     browser.listen((message) => {
@@ -323,7 +313,7 @@ export class Tab implements AsyncDisposable {
     const { contextId: browserContextId } = this;
     await this.browser.call("Target.disposeBrowserContext", {
       browserContextId,
-    }).catch(() => {}); // The context of another tab may be disposed already.
+    });
   }
 }
 

@@ -117,7 +117,7 @@ export class RawClient implements Disposable {
   readonly others: { opcode: number; text: string; code?: number }[] = [];
   hasEnded = false;
 
-  private constructor(readonly conn: Deno.TcpConn) {}
+  private constructor(readonly conn: Deno.Conn) {}
 
   /** Connects and completes the opening handshake. A proxy sends a prefix before it. */
   static async connect(
@@ -126,8 +126,14 @@ export class RawClient implements Disposable {
     prefix = "",
   ): Promise<RawClient> {
     const { hostname, port } = addr;
-    const client = new RawClient(await Deno.connect({ hostname, port }));
+    const conn = await Deno.connect({ hostname, port });
     const request = prefix + upgradeRequest(addr, headers);
+    return await RawClient.upgrade(conn, request);
+  }
+
+  /** Completes the opening handshake on a connection. */
+  static async upgrade(conn: Deno.Conn, request: string): Promise<RawClient> {
+    const client = new RawClient(conn);
     await client.sendBytes(encoder.encode(request));
     let head = "";
     const byte = new Uint8Array(1);

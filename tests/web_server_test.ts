@@ -1,11 +1,10 @@
 /** Tests the web ports of the server command, with TLS and behind nginx. */
 
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import WebSocket from "ws";
 import { TestClient } from "./clients.ts";
 import { Command, startServer, UNIX } from "./commands.ts";
-import { Certificate } from "./tls.ts";
-import { exchange, RawClient } from "./web_clients.ts";
+import { Certificate, connectTls } from "./tls.ts";
+import { exchange, RawClient, upgradeRequest } from "./web_clients.ts";
 
 const address = (port: string | number): Deno.NetAddr => ({
   transport: "tcp",
@@ -39,33 +38,13 @@ async function get(url: string, { cert }: Certificate): Promise<string> {
   return await response.text();
 }
 
-/** Opens a WebSocket over TLS. Returns it and its lines. */
-async function connect(url: string, { cert }: Certificate) {
-  const ca = await Deno.readTextFile(cert);
-  const socket = new WebSocket(url, "text.linechat", { ca });
-  const lines = new ReadableStream<string>({
-    start(controller) {
-      socket.on("message", (data: Uint8Array) => {
-        for (const line of data.toString().split("\n").slice(0, -1)) {
-          controller.enqueue(line);
-        }
-      });
-      socket.on("error", (error: Error) => controller.error(error));
-    },
-  }).getReader();
-  return {
-    async until(pattern: RegExp): Promise<string> {
-      let line = "";
-      while (!pattern.test(line)) line = (await lines.read()).value!;
-      return line;
-    },
-    send: (line: string) => socket.send(line),
-    async [Symbol.asyncDispose]() {
-      const closed = new Promise((resolve) => socket.on("close", resolve));
-      socket.terminate();
-      await closed;
-    },
-  };
+/** Opens a WebSocket over TLS. */
+async function connect(
+  addr: Deno.NetAddr,
+  certificate: Certificate,
+): Promise<RawClient> {
+  const conn = await connectTls(addr, certificate);
+  return await RawClient.upgrade(conn, upgradeRequest(addr));
 }
 
 Deno.test("--web-port opens the room to browsers, with -N only", async () => {
@@ -191,16 +170,16 @@ Deno.test({
     const port = await webPort(server, "https");
     const url = `https://localhost:${port}/`;
     assertEquals(await get(`${url}healthz`, certificate), "ok\n");
-    const wss = `wss://localhost:${port}/ws`;
-    await using ann = await connect(wss, certificate);
+    const addr = { ...address(port), hostname: "localhost" };
+    using ann = await connect(addr, certificate);
     await ann.until(/^Welcome /);
     await certificate.renew();
     server.kill("SIGHUP");
     await server.logs(/The certificate was renewed/);
     assertEquals(await get(`${url}healthz`, certificate), "ok\n");
-    await using bob = await connect(wss, certificate);
+    using bob = await connect(addr, certificate);
     await bob.until(/^Welcome /);
-    ann.send("still here");
+    await ann.send("still here");
     await bob.until(/: still here$/);
   },
 });
@@ -288,11 +267,12 @@ Deno.test({
     try {
       const url = `https://[::1]:${port}/`;
       assertMatch(await get(url, certificate), /^<!doctype html>/);
-      await using web = await connect(`wss://[::1]:${port}/ws`, certificate);
+      const addr = { ...address(port), hostname: "::1" };
+      using web = await connect(addr, certificate);
       // The name has the address of the client, and not that of nginx.
       assertMatch(await web.until(/^Welcome /), /^Welcome \[::1\]:\d+$/);
-      web.send("/nick ann");
-      web.send("through nginx");
+      await web.send("/nick ann");
+      await web.send("through nginx");
       await web.until(/^ann: through nginx$/);
     } finally {
       nginx.kill("SIGTERM");

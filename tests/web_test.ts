@@ -297,6 +297,13 @@ Deno.test("the limits of a room hold for browsers", async (t) => {
     using web = await RawClient.connect(room.addr);
     assertMatch((await web.line())!, /^Cannot enter: too many connections/);
   });
+  await t.step("new connections per second and address", async () => {
+    await using room = openWebRoom({ connectRate: 1 });
+    using first = await RawClient.connect(room.addr);
+    await first.until(/^Welcome/);
+    using web = await RawClient.connect(room.addr);
+    assertMatch((await web.line())!, /^Cannot enter: too many new connections/);
+  });
   await t.step("a client that does not read is dropped at once", async () => {
     const logged: string[] = [];
     await using room = openWebRoom({
