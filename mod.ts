@@ -1047,9 +1047,9 @@ class Broadcaster {
     const isFull = this.fanOut.pending >= MAX_CHUNK ||
       ++this.#unflushed >= MAX_EVENTS;
     if (isFull) return false;
+    this.#isUrgent ||= type !== "entering" && type !== "leaving";
     // A negative desired size means that more events are queued.
     if (this.#queue.desiredSize! < 0) return true;
-    this.#isUrgent ||= type !== "entering" && type !== "leaving";
     const time = this.#presenceDue - performance.now();
     if (this.#isUrgent || time <= 0) return false;
     this.#timer ??= setTimeout(

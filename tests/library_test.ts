@@ -436,3 +436,37 @@ Deno.test("in-memory clients have unique names", async () => {
   assertEquals((await bob.lines.next()).value, "Welcome ann");
   assertEquals((await eve.lines.next()).value, "Welcome Ann~2");
 });
+
+Deno.test("a message does not wait with a join that follows it at once", async () => {
+  await using chat = new Chat();
+  const decoder = new TextDecoderStream();
+  let next = () => {};
+  const order: string[] = [];
+  void chat.handleConn({
+    readable: new ReadableStream(),
+    writable: decoder.writable as WritableStream<Uint8Array>,
+    remoteAddr: { hostname: "192.0.2.1", port: 50000 },
+    frame(chunk) {
+      next();
+      return chunk;
+    },
+  });
+  const reader = decoder.readable.getReader();
+  await reader.read();
+  next = () => {
+    next = () => {};
+    // The pause of joins is four times as long as this.
+    const end = performance.now() + 100;
+    while (performance.now() < end);
+    setTimeout(() => order.push("pause"), 200);
+    void chat.notice("a message");
+    chat.connect({ name: "ann" });
+  };
+  await chat.notice("slow output");
+  let received = "";
+  while (!received.includes("a message")) {
+    received += (await reader.read()).value ?? "";
+  }
+  order.push("message");
+  assertEquals(order, ["message"]);
+});
