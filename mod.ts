@@ -2856,7 +2856,10 @@ class CommandTable {
       act: (text) => send({ type: "action", id, lines: linesOf(text) }),
       sendPrivate: (to, text) =>
         send({ type: "private", id, to, text: onOneLine(text) }),
-      rename: (name, notice) => send({ type: "renaming", id, name, notice }),
+      rename: (name, given) => {
+        const notice = given === undefined ? given : printable(given);
+        return send({ type: "renaming", id, name, notice });
+      },
       leave: () => send({ type: "leaving", id }),
     };
     const { texts, log } = this.options;

@@ -327,7 +327,8 @@ Deno.test("a command can take a name over from another member", async () => {
   const claim: Command = {
     usage: "/claim NAME",
     help: "",
-    run: ({ rename }, name) => rename(name, "Somebody else has your name now"),
+    run: ({ rename }, name) =>
+      rename(name, "Somebody else has your name\x1b[2J now"),
   };
   await using chat = new Chat({ commands: { claim } });
   await using ann = await join(chat, new MemoryClient());
@@ -338,7 +339,10 @@ Deno.test("a command can take a name over from another member", async () => {
     "ann is offline",
     `${bob.name} is now known as Ann`,
   ]);
-  assertEquals((await ann.rest()).at(-1), "-- Somebody else has your name now");
+  assertEquals(
+    (await ann.rest()).at(-1),
+    "-- Somebody else has your name[2J now",
+  );
   assertEquals(namesOf(chat), ["Ann"]);
   assertEquals(await answers(bob, "/claim ann"), ["Ann is now known as ann"]);
 });
