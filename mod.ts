@@ -2432,7 +2432,10 @@ export interface LocalClient extends AsyncDisposable {
    * @throws {TypeError} If the client is closed.
    */
   send(line: string): Promise<void>;
-  /** Leaves the room and waits until the chat has closed the client. */
+  /**
+   * Leaves the room, discards the unread lines, and waits until the chat has closed
+   * the client.
+   */
   close(): Promise<void>;
 }
 
@@ -2456,8 +2459,9 @@ function connectedPair(address: string): [Connection, LocalClient] {
     }
   })();
   const close = async () => {
-    await writer.close().catch(() => {});
+    const closed = writer.close().catch(() => {});
     while (!(await lines.next()).done);
+    await closed;
   };
   return [{
     readable: input.readable,

@@ -470,3 +470,12 @@ Deno.test("a message does not wait with a join that follows it at once", async (
   order.push("message");
   assertEquals(order, ["message"]);
 });
+
+Deno.test("an in-memory client closes while its input and output are full", async () => {
+  await using chat = new Chat();
+  const ann = chat.connect({ name: "ann" });
+  const line = "/help".padEnd(100);
+  for (let i = 0; i < 2000; i++) ann.send(line).catch(() => {});
+  await ann.close();
+  assertEquals(chat.members, []);
+});
