@@ -2400,9 +2400,10 @@ class StreamSocket implements Socket {
   }
 
   close(): void {
-    this.#reader.cancel().catch(() => {});
-    this.#writer.abort().catch(() => {});
-    this.#failWrite(new Error("the connection is closed"));
+    const reason = new TypeError("The connection is closed");
+    this.#reader.cancel(reason).catch(() => {});
+    this.#writer.abort(reason).catch(() => {});
+    this.#failWrite(reason);
   }
 }
 

@@ -479,3 +479,11 @@ Deno.test("an in-memory client closes while its input and output are full", asyn
   await ann.close();
   assertEquals(chat.members, []);
 });
+
+Deno.test("an in-memory client cannot send after the chat has closed it", async () => {
+  await using chat = new Chat();
+  await using ann = chat.connect({ name: "ann" });
+  await ann.lines.next();
+  await chat.close();
+  await assertRejects(() => ann.send("hello"), TypeError, "is closed");
+});
