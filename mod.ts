@@ -3269,7 +3269,8 @@ function formatTime(time: Date): string {
 
 /** Returns the number of columns of a text on a terminal: two for a wide character. */
 function widthOf(text: string): number {
-  return text.replace(/[\u2e80-\uffef]/g, "xx").length;
+  // A character outside of the BMP is wide, and has two units already.
+  return text.replace(/[\u2e80-\uffef]/gu, "xx").length;
 }
 
 /** Shortens text that a member has sent, for a reply. */

@@ -487,3 +487,20 @@ Deno.test("an in-memory client cannot send after the chat has closed it", async 
   await chat.close();
   await assertRejects(() => ann.send("hello"), TypeError, "is closed");
 });
+
+Deno.test("/help aligns usages with emoji", async () => {
+  const run = () => {};
+  await using chat = new Chat({
+    commands: {
+      wave: { usage: "/wave 👋", help: "wave", run },
+      greet: { usage: "/greet X", help: "greet", run },
+    },
+  });
+  await using ann = chat.connect({ name: "ann" });
+  await ann.send("/help");
+  assertEquals(
+    await lineOf(ann.lines, /wave/),
+    "-- /wave 👋        wave",
+  );
+  assertEquals(await lineOf(ann.lines, /greet/), "-- /greet X        greet");
+});
