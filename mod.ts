@@ -2840,7 +2840,12 @@ class CommandTable {
       ...builtInCommands(options.texts, () => this.#commands.values()),
       ...options.commands,
     };
-    this.#commands = new Map(Object.entries(commands));
+    // Members can write the name of a command in any case.
+    this.#commands = new Map(
+      Object.entries(commands).map((
+        [name, command],
+      ) => [name.toLowerCase(), command]),
+    );
   }
 
   /** Runs the command in a line that starts with `/`, and waits for its actions. */

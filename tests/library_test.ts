@@ -504,3 +504,16 @@ Deno.test("/help aligns usages with emoji", async () => {
   );
   assertEquals(await lineOf(ann.lines, /greet/), "-- /greet X        greet");
 });
+
+Deno.test("a command of the program can have a name in any case", async () => {
+  const commands: Record<string, Command> = {
+    Roll: { usage: "/Roll", help: "roll", run: ({ reply }) => reply("6") },
+    WHO: { usage: "/who", help: "who", run: ({ reply }) => reply("nobody") },
+  };
+  await using chat = new Chat({ commands });
+  await using ann = chat.connect({ name: "ann" });
+  await ann.send("/Roll");
+  assertEquals(await lineOf(ann.lines, /6|Unknown/), "-- 6");
+  await ann.send("/who");
+  assertEquals(await lineOf(ann.lines, /body|1 here/), "-- nobody");
+});
