@@ -220,6 +220,7 @@ export class Chat implements AsyncDisposable {
     if (this.#closed) refusal = this.#options.texts.closing;
     if (refusal !== undefined) await this.#refuse(client, refusal);
     else if (!client.isClosed) {
+      client.spokeAt = Date.now();
       await this.#broadcaster.send({ type: "entering", client });
       try {
         for await (const lines of this.#readLines(client, allowance.lines)) {
@@ -2233,7 +2234,7 @@ class Client {
   readonly frame: Connection["frame"];
   readonly writer: ClientWriter;
   readonly #socket: Socket;
-  /** The time of its arrival or of its last line, in milliseconds. */
+  /** The time at which it joined or sent its last line, in milliseconds. */
   spokeAt = Date.now();
   /** The number of lines that it has sent. */
   lines = 0;

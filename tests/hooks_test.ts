@@ -346,3 +346,16 @@ Deno.test("a command can take a name over from another member", async () => {
   assertEquals(namesOf(chat), ["Ann"]);
   assertEquals(await answers(bob, "/claim ann"), ["Ann is now known as ann"]);
 });
+
+Deno.test("the time in which a client is admitted does not make it idle", async () => {
+  await using room = openChat({
+    idle: 400,
+    admit: () => new Promise((resolve) => setTimeout(resolve, 500)),
+  });
+  await using ann = await TestClient.connect(room.addr);
+  assertEquals(await ann.line(), `Welcome ${ann.name}`);
+  const start = performance.now();
+  await ann.rest();
+  const time = performance.now() - start;
+  assert(time > 300, `The member was disconnected after ${time} ms`);
+});
