@@ -583,6 +583,8 @@ export class Chat implements AsyncDisposable {
   }
 
   async #close(): Promise<void> {
+    // A listener that is closed can call `close`, which must find the promise.
+    await null;
     this.#closing.abort();
     clearInterval(this.#timer);
     this.#listeners.forEach(closeQuietly);

@@ -12,6 +12,7 @@ import {
   type ChatEvent,
   type ChatOptions,
   type Command,
+  type Connection,
 } from "../mod.ts";
 import { detailsOf, MemoryClient, namesOf } from "./clients.ts";
 
@@ -516,4 +517,13 @@ Deno.test("a command of the program can have a name in any case", async () => {
   assertEquals(await lineOf(ann.lines, /6|Unknown/), "-- 6");
   await ann.send("/who");
   assertEquals(await lineOf(ann.lines, /body|1 here/), "-- nobody");
+});
+
+Deno.test("a listener can close the chat when it is closed", async () => {
+  const chat = new Chat();
+  const listener = Object.assign(new ReadableStream<Connection>(), {
+    close: () => void chat.close(),
+  });
+  void chat.serve(listener);
+  await chat.close();
 });
