@@ -3283,7 +3283,9 @@ function widthOf(text: string): number {
 
 /** Shortens text that a member has sent, for a reply. */
 function shorten(text: string): string {
-  return text.length > 40 ? `${text.slice(0, 40)}…` : text;
+  // A pair of surrogates is not split.
+  const start = text.slice(0, 40).replace(/[\ud800-\udbff]$/, "");
+  return text.length > 40 ? `${start}…` : text;
 }
 
 // --- Helpers ---------------------------------------------------------------------

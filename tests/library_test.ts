@@ -527,3 +527,10 @@ Deno.test("a listener can close the chat when it is closed", async () => {
   void chat.serve(listener);
   await chat.close();
 });
+
+Deno.test("a long command is not cut in the middle of a character", async () => {
+  await using chat = new Chat();
+  await using ann = chat.connect({ name: "ann" });
+  await ann.send(`/${"x".repeat(38)}👋👋`);
+  assertMatch(await lineOf(ann.lines, /Unknown/), /command \/x{38}…\./);
+});
