@@ -113,7 +113,7 @@ export class Chat implements AsyncDisposable {
   #closed?: Promise<void>;
   /** The number of connections so far, which gives each its id. */
   #count = 0;
-  /** The number of connections so far that have no host and port. */
+  /** The number of connections so far whose names are a number, as in `memory:1`. */
   #withoutPort = 0;
   #refusing = 0;
   /** The credit of the program, whose bulk output waits like that of a member. */
@@ -148,7 +148,8 @@ export class Chat implements AsyncDisposable {
    * A failed accept is logged, and accepting continues after 0.1 seconds. The usual
    * cause is that no file descriptors are left.
    *
-   * @param listener A `Deno.Listener`, or any async iterable of connections.
+   * @param listener A `Deno.Listener`, or any async iterable of connections. One
+   * without a method `close` must end by itself.
    * @returns A promise that resolves when accepting has ended. It never rejects.
    */
   async serve(
@@ -185,12 +186,13 @@ export class Chat implements AsyncDisposable {
 
   /**
    * Serves one connection until it is closed. The client joins, and each line that
-   * it sends is broadcast. At the end of its input it leaves, receives its pending
-   * output and is closed.
+   * it sends is broadcast. When its input ends, the client leaves and receives its
+   * pending output. Then the chat closes the connection.
    *
    * @param conn The connection. The chat closes it.
    * @returns A promise that resolves when the connection is closed.
-   * @throws {TypeError} If a stream of the connection is locked.
+   * @throws {TypeError} If a stream of the connection is locked. The chat does not
+   * close such a connection.
    */
   async handleConn(conn: Connection): Promise<void> {
     const { remoteAddr: addr } = conn;
@@ -385,7 +387,7 @@ export class Chat implements AsyncDisposable {
    * Returns what a member has done and has yet to receive.
    *
    * @param id The id of the member.
-   * @returns The activity, or `undefined` if there is no such member here.
+   * @returns The activity, or `undefined` if there is no such member.
    */
   activityOf(id: string): Activity | undefined {
     const client = this.#broadcaster.client(id);
@@ -919,7 +921,7 @@ export type ChatEvent =
   & {
     /** The time of the event. */
     time: Date;
-    /** The id of the member, which stays the same while it is connected. Empty for the program. */
+    /** The id of the member, as in {@linkcode Member.id}; empty for the program. */
     id: string;
     /** The name of the member or of the speaker; empty for a notice. */
     name: string;
@@ -1455,6 +1457,7 @@ class EventReaders {
 
 /** Size of a block of the log, in bytes. */
 const BLOCK = 256 * 1024;
+
 /**
  * Sends text to all clients. It writes chunks to the trunk, a stream that `tee()`
  * splits into one branch per kind of receiver. Each branch is piped into a sink.
@@ -1463,7 +1466,7 @@ const BLOCK = 256 * 1024;
  * text between its arrival and its departure.
  */
 class FanOut {
-  /** The sinks by the framing of their chunks. */
+  /** The sinks, by the function that frames their chunks. */
   readonly #sinks = new Map<Connection["frame"], Sink>();
   #trunk?: ReadableStreamDefaultController<Uint8Array>;
   /** The buffer for text, which becomes a block of the logs. */
@@ -1540,7 +1543,10 @@ class FanOut {
     return [...this.#sinks.values()].flatMap((sink) => sink.deliver());
   }
 
-  /** Returns the sink of a kind of receiver. A new kind gets a new trunk. */
+  /**
+   * Returns the sink for a framing. A new sink needs a new trunk: a stream that is
+   * split gets no more branches.
+   */
   #sinkFor(frame: Connection["frame"]): Sink {
     let sink = this.#sinks.get(frame);
     if (sink === undefined) {
@@ -1579,9 +1585,9 @@ interface Block {
 }
 
 /**
- * The receivers of one kind, and the log of the output that they have not read yet: a linked list
- * of blocks. A client writer is a cursor in the log, so a block is freed when the last
- * cursor has passed it.
+ * The receivers of one kind, and the log of the output that they have not read yet.
+ * The log is a linked list of blocks. A client writer is a cursor in the log, so a
+ * block is freed when the last cursor has passed it.
  *
  * A sink never waits for a receiver. So the branches of the trunk cannot drift apart,
  * and `tee()` has nothing to buffer.
@@ -1874,7 +1880,7 @@ const SYSTEM_CLOCK: Clock = {
  * @ignore
  */
 export class Backpressure {
-  /** The clients that bulk senders wait for, and since when. */
+  /** The clients that bulk senders wait for, and the time since which each is behind. */
   readonly #behind = new Map<unknown, number>();
   /** The clients that did not catch up in time. */
   readonly #excused = new Set<unknown>();
@@ -2228,7 +2234,10 @@ export type Connection =
 type Socket = Extract<Connection, { read: unknown }>;
 type Streams = Extract<Connection, { readable: unknown }>;
 
-/** One connection: reads its input, closes it, and owns its {@linkcode ClientWriter}. */
+/**
+ * The chat's side of a connection. It reads the input, owns the
+ * {@linkcode ClientWriter}, and closes the socket.
+ */
 class Client {
   /** The host of the client; empty if there is none. */
   readonly address: string;
@@ -2427,7 +2436,10 @@ class StreamSocket implements Socket {
  * ```
  */
 export interface LocalClient extends AsyncDisposable {
-  /** The lines that the client receives. They end when the chat closes the client. */
+  /**
+   * The lines that the client receives. They end when the chat closes the client. A
+   * loop that ends early, for example by `break`, closes the client.
+   */
   readonly lines: AsyncGenerator<string>;
   /**
    * Sends a line. Resolves at once unless more than 64 KiB wait for the chat.
@@ -2608,7 +2620,7 @@ export type Admission = string | { name: string } | undefined | void;
 export interface Candidate {
   /** The id of the member that the client becomes. */
   readonly id: string;
-  /** The name with which the client joins, unless it gets another. */
+  /** The name with which the client joins, unless `admit` returns another. */
   readonly name: string;
   /** The host that the client connects from; empty if there is none. */
   readonly address: string;
@@ -2993,6 +3005,7 @@ const INVISIBLE =
   /[\p{Default_Ignorable_Code_Point}\u{13441}\u{13442}\u{16fe4}]|\p{M}{3}/u;
 /** Matches the key of a name that looks like an address. */
 const ADDRESS = /^[\dol]+\.[\dol]|^localhost\.?$|:/;
+
 /**
  * Returns whether a name looks like one of the server, or like that with a number.
  * Members cannot have it. In a key, `o` and `l` stand for digits, too.
