@@ -111,11 +111,12 @@ export class Chat implements AsyncDisposable {
   /** Aborts when the chat begins to close. */
   readonly #closing = new AbortController();
   #closed?: Promise<void>;
-  /** The number of connections so far, which gives each its id. */
-  #count = 0;
+  /** The id of the latest connection. Ids count from 1. */
+  #lastId = 0;
   /** The number of connections so far whose names are a number, as in `memory:1`. */
-  #withoutPort = 0;
-  #refusing = 0;
+  #numberedCount = 0;
+  /** The number of refused clients whose connections are open. */
+  #refusingCount = 0;
   /** The credit of the program, whose bulk output waits like that of a member. */
   readonly #credit = new TokenBucket(CREDIT, CREDIT);
 
@@ -198,12 +199,12 @@ export class Chat implements AsyncDisposable {
     const { remoteAddr: addr } = conn;
     const name = "hostname" in addr
       ? formatAddress(hostOf(addr.hostname), addr.port)
-      : `${addr.transport}:${++this.#withoutPort}`;
+      : `${addr.transport}:${++this.#numberedCount}`;
     await this.#handle(conn, name);
   }
 
   async #handle(conn: Connection, name: string): Promise<void> {
-    const client = new Client(String(++this.#count), name, conn, this.#unread);
+    const client = new Client(String(++this.#lastId), name, conn, this.#unread);
     const entry = this.#closed
       ? this.#options.texts.closing
       : this.#limits.enter(client);
@@ -287,14 +288,14 @@ export class Chat implements AsyncDisposable {
   async #refuse(client: Client, reason: string): Promise<void> {
     const { closing, refused } = this.#options.texts;
     const line = this.#closed ? closing : refused(onOneLine(reason));
-    this.#refusing++;
+    this.#refusingCount++;
     client.closeWithin(HANG_UP_TIMEOUT);
     client.writer.send(encoder.encode(line + "\n"));
     client.writer.finish();
     await client.writer.flushed();
-    if (this.#refusing <= MAX_REFUSING) await client.linger();
+    if (this.#refusingCount <= MAX_REFUSING) await client.linger();
     client.close();
-    this.#refusing--;
+    this.#refusingCount--;
   }
 
   /** Yields the lines that a client sends, no faster than its rate limit. */
@@ -315,12 +316,12 @@ export class Chat implements AsyncDisposable {
           return await notify(texts.otherProtocol(protocol));
         }
         const lines = splitter.push(chunk);
-        this.#unfinished.set(splitter, splitter.held, () => {
+        this.#unfinished.set(splitter, splitter.bufferSize, () => {
           splitter.discard();
           void notify(texts.discarded);
         });
         yield* pace(lines, bucket, this.#closing);
-        for (; splitter.tooLong > 0; splitter.tooLong--) {
+        for (; splitter.tooLongCount > 0; splitter.tooLongCount--) {
           await notify(texts.tooLong(maxLine));
           await writer.privateWritten();
         }
@@ -565,7 +566,7 @@ export class Chat implements AsyncDisposable {
   ): LocalClient {
     if (name !== undefined) this.#checkName(name);
     const [conn, client] = connectedPair(address);
-    void this.#handle(conn, name ?? `memory:${++this.#withoutPort}`);
+    void this.#handle(conn, name ?? `memory:${++this.#numberedCount}`);
     return client;
   }
 
@@ -667,7 +668,9 @@ export async function* splitLines(
   for await (const chunk of chunks) {
     const lines = splitter.push(chunk);
     if (lines.length > 0) yield lines;
-    for (; splitter.tooLong > 0; splitter.tooLong--) await onTooLong?.();
+    for (; splitter.tooLongCount > 0; splitter.tooLongCount--) {
+      await onTooLong?.();
+    }
   }
   const rest = splitter.end();
   if (rest.length > 0) yield rest;
@@ -681,12 +684,12 @@ class LineSplitter {
   /** Whether the rest of the unfinished line is to be discarded. */
   #isSkipping = false;
   /** The number of lines that were too long. The caller resets it. */
-  tooLong = 0;
+  tooLongCount = 0;
 
   constructor(readonly maxLine: number) {}
 
   /** The size of the buffer for the unfinished line, in bytes. */
-  get held(): number {
+  get bufferSize(): number {
     return this.#buffer.length;
   }
 
@@ -730,7 +733,7 @@ class LineSplitter {
     const length = this.#length + piece.length;
     const endsWithCR = length === this.maxLine + 1 && piece.at(-1) === CR;
     if (length > this.maxLine && !endsWithCR) {
-      this.tooLong++;
+      this.tooLongCount++;
       return this.discard();
     }
     if (length > this.#buffer.length) {
@@ -1817,7 +1820,7 @@ class ClientWriter {
   #halfClose(): void {
     this.socket.closeWrite().catch(() => {});
     this.close();
-    this.client.hangUp();
+    this.client.closeSoon();
   }
 
   /** Ends the output at once. */
@@ -2253,7 +2256,7 @@ class Client {
   isClosed = false;
   #hasEnded = false;
   /** The bytes that `readLine` has read after its line. */
-  #unread = new Uint8Array(0);
+  #readAhead = new Uint8Array(0);
 
   constructor(
     readonly id: string,
@@ -2319,17 +2322,17 @@ class Client {
       length += size;
       const end = buffer.subarray(0, length).indexOf(LF);
       if (end < 0) continue;
-      this.#unread = buffer.slice(end + 1, length);
+      this.#readAhead = buffer.slice(end + 1, length);
       return decode(buffer.subarray(0, end));
     }
     return decode(buffer);
   }
 
   #receive(buffer: Uint8Array): Promise<number | null> {
-    const { length } = this.#unread;
+    const { length } = this.#readAhead;
     if (length === 0) return this.#socket.read(buffer);
-    buffer.set(this.#unread); // No buffer is smaller than that of `readLine`.
-    this.#unread = new Uint8Array(0);
+    buffer.set(this.#readAhead); // No buffer is smaller than that of `readLine`.
+    this.#readAhead = new Uint8Array(0);
     return Promise.resolve(length);
   }
 
@@ -2340,7 +2343,7 @@ class Client {
   }
 
   /** Gives the client time to close its side, unless it has done so. */
-  hangUp(): void {
+  closeSoon(): void {
     if (!this.#hasEnded) this.closeWithin(HANG_UP_TIMEOUT);
   }
 
