@@ -138,7 +138,8 @@ export class Chat implements AsyncDisposable {
     this.#timer = setInterval(() => this.#tidy(), period);
     Deno.unrefTimer(this.#timer);
     const close = () => void this.close();
-    options.signal?.addEventListener("abort", close, this.#closing);
+    const { signal } = this.#closing;
+    options.signal?.addEventListener("abort", close, { signal });
     if (options.signal?.aborted) close();
   }
 
@@ -320,13 +321,13 @@ export class Chat implements AsyncDisposable {
           splitter.discard();
           void notify(texts.discarded);
         });
-        yield* pace(lines, bucket, this.#closing);
+        yield* pace(lines, bucket, this.#closing.signal);
         for (; splitter.tooLongCount > 0; splitter.tooLongCount--) {
           await notify(texts.tooLong(maxLine));
           await writer.privateWritten();
         }
       }
-      yield* pace(splitter.end(), bucket, this.#closing);
+      yield* pace(splitter.end(), bucket, this.#closing.signal);
     } finally {
       this.#unfinished.delete(splitter);
     }
@@ -815,11 +816,11 @@ class Opening {
   }
 }
 
-/** Yields lines no faster than a bucket allows. */
+/** Yields lines no faster than a bucket allows. Fails when the signal aborts. */
 async function* pace(
   lines: string[],
   bucket: TokenBucket | undefined,
-  { signal }: { signal: AbortSignal },
+  signal: AbortSignal,
 ): AsyncGenerator<string[]> {
   while (lines.length > 0) {
     const time = bucket?.timeUntil(1) ?? 0;
@@ -1666,20 +1667,23 @@ class Sink {
   deliver(): Client[] {
     const slow: Client[] = [];
     for (const writer of this.#writers) {
-      const lag = this.tail.end - writer.offset;
-      if (lag > this.maxBacklog) slow.push(writer.client);
+      if (this.#lagOf(writer) > this.maxBacklog) slow.push(writer.client);
       else {
-        this.backpressure.note(writer, lag / this.maxBacklog);
+        this.noteLag(writer);
         writer.wake();
       }
     }
     return slow;
   }
 
-  /** Notes that a writer has made progress. */
+  /** Tells the backpressure how far a writer lags. */
   noteLag(writer: ClientWriter): void {
-    const lag = this.tail.end - writer.offset;
-    this.backpressure.note(writer, lag / this.maxBacklog);
+    this.backpressure.note(writer, this.#lagOf(writer) / this.maxBacklog);
+  }
+
+  /** Returns the size of the log that a writer has not passed. */
+  #lagOf(writer: ClientWriter): number {
+    return this.tail.end - writer.offset;
   }
 }
 
