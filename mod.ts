@@ -1016,6 +1016,7 @@ class Broadcaster {
   readonly #clients = new Map<string, Client>();
   readonly #running: Promise<void>;
   #queue!: ReadableStreamDefaultController<[RoomEvent, () => void]>;
+  #hasEnded = false;
   /** The number of events since the last flush. */
   #unflushed = 0;
   /** Whether an event since the last flush is not an arrival or a departure. */
@@ -1037,8 +1038,9 @@ class Broadcaster {
     );
   }
 
-  /** Queues an event and waits until it has been handled. */
+  /** Queues an event and waits until it has been handled. Ignores it after the end. */
   send(event: RoomEvent): Promise<void> {
+    if (this.#hasEnded) return Promise.resolve();
     return new Promise((done) => this.#queue.enqueue([event, done]));
   }
 
@@ -1323,6 +1325,7 @@ class Broadcaster {
   /** Ends the loop and the streams of events. */
   async end(): Promise<void> {
     clearTimeout(this.#timer);
+    this.#hasEnded = true;
     this.#queue.close();
     await this.#running;
     clearTimeout(this.#timer);
@@ -1785,7 +1788,11 @@ class ClientWriter {
 
   #write(bytes: Uint8Array): void {
     this.#rest = bytes;
-    this.socket.write(bytes).then(this.#onWritten, this.#onFailed);
+    try {
+      this.socket.write(bytes).then(this.#onWritten, this.#onFailed);
+    } catch {
+      this.#onFailed(); // A connection of a program can throw at once.
+    }
   }
 
   #onWritten = (size: number): void => {
@@ -2802,7 +2809,8 @@ export interface Command {
    */
   isAvailable?(member: Member): boolean;
   /**
-   * Runs the command. An error is logged, and the member receives a notice.
+   * Runs the command. An error is logged, and the member receives a notice. The next
+   * line of the member is read, and the chat closes, when the promise has settled.
    *
    * @param context The member and the actions of the command.
    * @param argument The text after the name of the command, without surrounding spaces.

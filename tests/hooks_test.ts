@@ -1,7 +1,12 @@
 /** Tests the parts of the library that moderation is made of. */
 
 import { assert, assertEquals } from "@std/assert";
-import { type Candidate, Chat, type Command } from "../mod.ts";
+import {
+  type Candidate,
+  Chat,
+  type Command,
+  type CommandContext,
+} from "../mod.ts";
 import { MemoryClient, namesOf, openChat, TestClient } from "./clients.ts";
 
 /** Reads the lines of a client up to one, and returns those before it. */
@@ -358,4 +363,32 @@ Deno.test("the time in which a client is admitted does not make it idle", async 
   await ann.rest();
   const time = performance.now() - start;
   assert(time > 300, `The member was disconnected after ${time} ms`);
+});
+
+Deno.test("an action of a command after the end of the chat does nothing", async () => {
+  const started = Promise.withResolvers<CommandContext>();
+  const late: Command = { usage: "/late", help: "", run: started.resolve };
+  const chat = new Chat({ commands: { late } });
+  const ann = chat.connect({ name: "ann" });
+  await ann.send("/late");
+  const { reply, say } = await started.promise;
+  await chat.close();
+  await Promise.all([reply("too late"), say("too late")]);
+});
+
+Deno.test("a connection whose write throws does not affect the others", async () => {
+  await using chat = new Chat({ commands: false });
+  await using ann = chat.connect({ name: "ann" });
+  assertEquals((await ann.lines.next()).value, "Welcome ann");
+  await chat.handleConn({
+    remoteAddr: { hostname: "192.0.2.1", port: 7 },
+    read: () => Promise.resolve(null),
+    write() {
+      throw new Error("broken");
+    },
+    closeWrite: () => Promise.resolve(),
+    close() {},
+  });
+  assertEquals((await ann.lines.next()).value, "192.0.2.1:7 is online");
+  assertEquals((await ann.lines.next()).value, "192.0.2.1:7 is offline");
 });
