@@ -1346,7 +1346,7 @@ function program(name: string) {
 }
 
 /** Number of events that a reader reads in one turn of the event loop. */
-const MAX_READ = 1024;
+const MAX_READ = 64;
 
 /** An event in a linked list. A reader holds the last one that it has read. */
 interface EventNode {

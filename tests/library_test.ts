@@ -7,6 +7,7 @@ import {
   assertRejects,
   assertThrows,
 } from "@std/assert";
+import { setImmediate } from "node:timers/promises";
 import {
   Chat,
   type ChatEvent,
@@ -533,4 +534,21 @@ Deno.test("a long command is not cut in the middle of a character", async () => 
   await using ann = chat.connect({ name: "ann" });
   await ann.send(`/${"x".repeat(38)}👋👋`);
   assertMatch(await lineOf(ann.lines, /Unknown/), /command \/x{38}…\./);
+});
+
+Deno.test("a reader of many events leaves turns of the event loop to others", async () => {
+  await using chat = new Chat();
+  const events = chat.events();
+  const count = 10_000;
+  await chat.notice("x\n".repeat(count - 1) + "x");
+  let turns = 0;
+  let isDone = false;
+  const counting = (async () => {
+    for (; !isDone; turns++) await setImmediate();
+  })();
+  let read = 0;
+  for await (const _ of events) if (++read === count) break;
+  isDone = true;
+  await counting;
+  assert(turns >= 100, `${turns} turns`);
 });
