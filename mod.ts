@@ -27,7 +27,7 @@
  *    the client reads.
  *
  * The other sections support these steps: backpressure, limits per address,
- * connections, options, commands, names, history and texts.
+ * connections, options, commands, names, history, exchange and texts.
  *
  * @example Serve a chat on a free port
  * ```ts
@@ -132,7 +132,7 @@ export class Chat implements AsyncDisposable {
     const { maxBacklog, idle } = this.#options;
     this.#limits = new AddressLimits(this.#options);
     const fanOut = new FanOut(maxBacklog, this.#backpressure);
-    this.#broadcaster = new Broadcaster(this.#options, fanOut);
+    this.#broadcaster = new Broadcaster(this.#options, fanOut, this);
     this.#commands = new CommandTable(this.#options, this, this.#broadcaster);
     const period = idle === 0 ? 1000 : Math.min(1000, idle / 4);
     this.#timer = setInterval(() => this.#tidy(), period);
@@ -205,10 +205,12 @@ export class Chat implements AsyncDisposable {
   }
 
   async #handle(conn: Connection, name: string): Promise<void> {
-    const client = new Client(String(++this.#lastId), name, conn, this.#unread);
+    const { exchange } = this.#options;
+    const id = `${exchange ? `${exchange.id}-` : ""}${++this.#lastId}`;
+    const client = new Client(id, name, conn, this.#unread);
     const entry = this.#closed
       ? this.#options.texts.closing
-      : this.#limits.enter(client);
+      : this.#limits.enter(client, this.#broadcaster.elsewhere);
     const served = typeof entry === "string"
       ? this.#refuse(client, entry)
       : this.#serveClient(client, entry);
@@ -225,7 +227,7 @@ export class Chat implements AsyncDisposable {
     if (refusal !== undefined) await this.#refuse(client, refusal);
     else if (!client.isClosed) {
       client.spokeAt = Date.now();
-      await this.#broadcaster.send({ type: "entering", client });
+      await this.#broadcaster.enter(client);
       try {
         for await (const lines of this.#readLines(client, allowance.lines)) {
           await this.#handleLines(client, lines, allowance.credit);
@@ -373,8 +375,10 @@ export class Chat implements AsyncDisposable {
     this.#limits.tidy();
     if (idle === 0) return;
     const oldest = Date.now() - idle;
-    for (const { id, spokeAt } of this.#connections.keys()) {
-      if (spokeAt > oldest) continue;
+    for (const client of this.#connections.keys()) {
+      if (client.spokeAt > oldest) continue;
+      client.spokeAt = Infinity; // It leaves once, even if that takes a while.
+      const { id } = client;
       const notice = texts.idle(formatDuration(idle, texts));
       void this.#broadcaster.send({ type: "leaving", id, notice });
     }
@@ -395,7 +399,11 @@ export class Chat implements AsyncDisposable {
     const client = this.#broadcaster.client(id);
     if (client === undefined) return;
     const { lines, spokeAt, writer: { lag, privateSize } } = client;
-    return { lines, idle: Date.now() - spokeAt, backlog: lag + privateSize };
+    return {
+      lines,
+      idle: Math.max(0, Date.now() - spokeAt),
+      backlog: lag + privateSize,
+    };
   }
 
   /**
@@ -513,6 +521,19 @@ export class Chat implements AsyncDisposable {
     return true;
   }
 
+  /**
+   * Sets a value that all servers of the room have. Each of them calls
+   * {@linkcode ChatOptions.onShare}, also a server that starts later.
+   *
+   * @param key The key of the value.
+   * @param value The value. Without it, the value of the key is removed.
+   * @throws {Error} If the chat has closed and its events have been read.
+   */
+  async share(key: string, value?: string): Promise<void> {
+    this.#checkOpen();
+    await this.#sendEvent({ type: "sharing", key, value });
+  }
+
   async #speak(
     type: "message" | "action",
     name: string,
@@ -597,7 +618,7 @@ export class Chat implements AsyncDisposable {
     const timeout = setTimeout(closeAll, CLOSE_TIMEOUT);
     this.#securing.forEach((client) => client.close());
     this.#backpressure.stop();
-    await this.#broadcaster.send({ type: "closing" });
+    await this.#broadcaster.close();
     while (this.#connections.size > 0) {
       await Promise.all(this.#connections.values());
     }
@@ -845,8 +866,11 @@ const COMMAND_COST = 1024;
 const ENTRY_COST = 256;
 
 /** An event of the room. Clients cause it, or the program (with an empty id). */
-type RoomEvent =
-  | { type: "entering"; client: Client }
+type RoomEvent = { time?: Date } & (SharedEvent | LocalEvent);
+
+/** An event that an {@linkcode Exchange} carries to all servers of the room. */
+type SharedEvent =
+  | ({ type: "entering" } & Omit<Member, "joinedAt">)
   | { type: "leaving"; id: string; notice?: string; reason?: string }
   | { type: "message" | "action"; id: string; name?: string; lines: string[] }
   | { type: "private"; id: string; to: string; text: string }
@@ -854,12 +878,24 @@ type RoomEvent =
   | { type: "renaming"; id: string; name: string; notice?: string }
   /** A notice for one member or, without an id, for all. */
   | { type: "notice"; id?: string; text: string }
+  /** Reports a private message to its sender. Without the text, it was refused. */
+  | { type: "delivered"; id: string; to: string; text?: string }
+  /** Adds messages with their prefixes to the history. */
+  | { type: "remembering"; lines: string[] }
+  /** Sets a value of the program. */
+  | { type: "sharing"; key: string; value?: string };
+
+/** An event for this server alone. */
+type LocalEvent =
   | { type: "closing" }
   /** Sends the delayed output of arrivals and departures. */
-  | { type: "flushing" };
+  | { type: "flushing" }
+  /** All members of another server leave. */
+  | { type: "gone"; server: string }
+  | { type: "paused" | "resumed" };
 
 /** The events of one type. */
-type EventOf<Type> = Extract<RoomEvent, { type: Type }>;
+type EventOf<Type> = Extract<SharedEvent | LocalEvent, { type: Type }>;
 
 /** Lines that become one event: messages, or a single command. */
 interface Batch {
@@ -931,7 +967,7 @@ export type ChatEvent =
     name: string;
     /** The host that the member connects from; empty if there is none. */
     address: string;
-    /** Whether the program itself caused the event, by `say`, `act` or `notice`. */
+    /** Whether the program caused the event, by `say`, `act` or `notice` on any server. */
     own: boolean;
   }
   & (
@@ -1012,8 +1048,11 @@ class Broadcaster {
   readonly #members = new Map<string, Member>();
   /** The same members by the keys of their names. */
   readonly #membersByKey = new Map<string, Member>();
-  /** The clients of the members that are connected to this process. */
+  /** The clients of this process that are members or are about to join. */
   readonly #clients = new Map<string, Client>();
+  /** The values that the program has set by {@linkcode Chat.share}. */
+  readonly #values = new Map<string, string>();
+  readonly #replicator?: Replicator;
   readonly #running: Promise<void>;
   #queue!: ReadableStreamDefaultController<[RoomEvent, () => void]>;
   #hasEnded = false;
@@ -1024,9 +1063,19 @@ class Broadcaster {
   /** The time until which the output of arrivals and departures is delayed. */
   #presenceDue = 0;
   #timer?: ReturnType<typeof setTimeout>;
+  /** The time of the event that is being handled, if it comes from an exchange. */
+  #time?: Date;
 
-  constructor(readonly options: Options, readonly fanOut: FanOut) {
-    this.#history = new History(options.history);
+  constructor(
+    readonly options: Options,
+    readonly fanOut: FanOut,
+    readonly chat: Chat,
+  ) {
+    const { exchange } = options;
+    // Another server of the room can show more messages than this one.
+    this.#history = new History(
+      exchange ? MAX_SHARED_HISTORY : options.history,
+    );
     this.#readers = new EventReaders(
       options.maxBacklog,
       fanOut.backpressure,
@@ -1036,12 +1085,36 @@ class Broadcaster {
         start: (controller) => void (this.#queue = controller),
       }, { highWaterMark: 0 }),
     );
+    if (exchange) this.#replicator = new Replicator(this, exchange);
   }
 
-  /** Queues an event and waits until it has been handled. Ignores it after the end. */
+  /**
+   * Queues an event, for all servers of the room, and waits until it has been handled.
+   * After the end, it is ignored.
+   */
   send(event: RoomEvent): Promise<void> {
-    if (this.#hasEnded) return Promise.resolve();
-    return new Promise((done) => this.#queue.enqueue([event, done]));
+    return this.#replicator && this.#isShared(event)
+      ? this.#replicator.send(event)
+      : new Promise((done) => this.queue(event, done));
+  }
+
+  /** Queues an event for this server. */
+  queue(event: RoomEvent, done: () => void): void {
+    if (this.#hasEnded) done();
+    else this.#queue.enqueue([event, done]);
+  }
+
+  /** Adds a client as a member. */
+  enter(client: Client): Promise<void> {
+    const { id, name, address, isOperator } = client;
+    this.#clients.set(id, client);
+    return this.send({ type: "entering", id, name, address, isOperator });
+  }
+
+  /** Whether all servers handle an event. A notice for a client of this one stays here. */
+  #isShared(event: RoomEvent): event is SharedEvent {
+    if (event.type === "notice") return !this.#clients.has(event.id ?? "");
+    return event.type in SHARED_EVENTS;
   }
 
   /** The broadcaster of the Go original: one loop over all events. */
@@ -1071,9 +1144,10 @@ class Broadcaster {
   }
 
   #handle(event: RoomEvent): void {
+    this.#time = event.time;
     switch (event.type) {
       case "entering":
-        return this.#enter(event.client);
+        return this.#enter(event);
       case "leaving":
         return this.#leave(event);
       case "message":
@@ -1087,6 +1161,17 @@ class Broadcaster {
         return event.id === undefined
           ? this.#announce(event.text)
           : this.#notify(event.id, event.text);
+      case "delivered":
+        return this.#confirm(event);
+      case "remembering":
+        return this.#history.add("", event.lines, event.time);
+      case "gone":
+        return this.#leaveAll(event.server);
+      case "sharing":
+        return this.#share(event);
+      case "paused":
+      case "resumed":
+        return this.fanOut.write(asNotice(this.options.texts[event.type]));
       case "closing":
         return this.#close();
       case "flushing":
@@ -1110,29 +1195,32 @@ class Broadcaster {
       const name = this.#members.get(client.id)?.name ?? client.name;
       log(`Dropped ${name}: its backlog exceeds ${maxBacklog} bytes`);
       client.close();
-      this.#leave({ id: client.id });
+      // In a room of several servers, `handleConn` lets it leave.
+      if (!this.#replicator) this.#leave({ id: client.id });
     }
     await this.#flush();
   }
 
   /** Adds a member, greets it and announces it to the others. */
-  #enter(client: Client): void {
-    const { id, address, isOperator } = client;
-    const name = this.#freeName(client.name);
-    const member = { id, name, address, isOperator, joinedAt: new Date() };
-    this.fanOut.send(client, this.#greeting(name));
+  #enter(event: EventOf<"entering">): void {
+    const { id, address, isOperator } = event;
+    if (this.#members.has(id)) return;
+    const name = this.#freeName(event.name);
+    const joinedAt = this.#now;
+    const member = { id, name, address, isOperator, joinedAt };
+    const client = this.#clients.get(id);
+    if (client) this.fanOut.send(client, this.#greeting(name));
     this.fanOut.write(this.options.texts.online(name));
-    this.fanOut.add(client); // It receives everything from here on.
+    if (client) this.fanOut.add(client); // It receives everything from here on.
     this.#members.set(id, member);
     this.#setKeys(member);
-    this.#clients.set(id, client);
     this.#publish(member, { type: "joined" });
   }
 
   /** Returns the lines for a new member. */
   #greeting(name: string): string {
     const { texts, motd, commands } = this.options;
-    const history = this.#history.lines;
+    const history = this.#history.last(this.options.history);
     const lines = [texts.welcome(name)];
     if (commands !== false) {
       const others = this.#members.values().map(({ name }) => name);
@@ -1173,16 +1261,24 @@ class Broadcaster {
 
   /** Returns a member, unless it may not speak. Then it receives the reason. */
   #speaker(id: string): Member | undefined {
+    const member = this.#members.get(id);
+    // In a room of several servers, that of the member has decided.
+    const refusal = this.#replicator ? undefined : this.refusal(id);
+    if (refusal === undefined) return member;
+    this.#notify(id, refusal);
+  }
+
+  /** Returns the reason for which a member may not speak, if there is one. */
+  refusal(id: string): string | undefined {
     const { screen, log, texts } = this.options;
     const member = this.#members.get(id);
-    if (member === undefined || screen === undefined) return member;
+    if (member === undefined || screen === undefined) return;
     try {
       const reason = screen(member);
-      if (reason === undefined) return member;
-      this.#notify(id, printable(reason));
+      return reason === undefined ? undefined : printable(reason);
     } catch (error) {
       log(`Cannot screen ${member.name}: ${messageOf(error)}`);
-      this.#notify(id, texts.notScreened);
+      return texts.notScreened;
     }
   }
 
@@ -1194,7 +1290,7 @@ class Broadcaster {
       ? `${speaker.name}: `
       : `* ${speaker.name} `;
     this.fanOut.write(prefix + lines.join("\n" + prefix));
-    this.#history.add(prefix, lines);
+    this.#history.add(prefix, lines, this.#time);
     if (!this.#readers.wantMessages) return;
     for (const text of lines) this.#publish(speaker, { type, text });
   }
@@ -1208,11 +1304,26 @@ class Broadcaster {
       return this.#notify(id, texts.noSuchMember(shorten(to)));
     }
     const client = this.#clients.get(receiver.id);
-    if (client && client.writer.privateSize > MAX_PRIVATE) {
-      return this.#notify(id, texts.notReceiving(receiver.name));
+    if (client === undefined) return; // Its server delivers the message.
+    const isRefused = client.writer.privateSize > MAX_PRIVATE;
+    if (!isRefused) {
+      this.fanOut.send(client, texts.privateFrom(sender.name, text));
     }
-    this.#sendTo(receiver.id, texts.privateFrom(sender.name, text));
-    this.#sendTo(id, texts.privateTo(receiver.name, text));
+    const report: EventOf<"delivered"> = {
+      type: "delivered",
+      id,
+      to: receiver.name,
+      text: isRefused ? undefined : text,
+    };
+    if (this.#clients.has(id)) this.#confirm(report);
+    else void this.send(report);
+  }
+
+  /** Reports a private message to its sender. */
+  #confirm({ id, to, text }: EventOf<"delivered">): void {
+    const { texts } = this.options;
+    if (text === undefined) this.#notify(id, texts.notReceiving(to));
+    else this.#sendTo(id, texts.privateTo(to, text));
   }
 
   #rename({ id, name: given, notice }: EventOf<"renaming">): void {
@@ -1258,10 +1369,50 @@ class Broadcaster {
   }
 
   #close(): void {
-    this.fanOut.write(this.options.texts.closing);
-    for (const member of [...this.#members.values()]) {
-      this.#remove(member);
-      this.#publish(member, { type: "left" });
+    const { closing } = this.options.texts;
+    this.fanOut.write(closing);
+    for (const [id, client] of this.#clients) {
+      const member = this.#members.get(id);
+      if (member) {
+        this.#remove(member);
+        this.#publish(member, { type: "left" });
+      } else { // It waits for its arrival, which does not come.
+        this.fanOut.send(client, closing);
+        this.fanOut.remove(client);
+      }
+    }
+  }
+
+  #share({ key, value }: EventOf<"sharing">): void {
+    const { onShare, log } = this.options;
+    if (value === undefined) this.#values.delete(key);
+    else this.#values.set(key, value);
+    try {
+      onShare?.(key, value, this.chat);
+    } catch (error) {
+      log(`Cannot take the value of ${key}: ${messageOf(error)}`);
+    }
+  }
+
+  /** Returns events by which another server reaches the state of this one. */
+  get state(): RoomEvent[] {
+    const lines = this.#history.last(MAX_SHARED_HISTORY);
+    const time = this.#history.lastAt;
+    const members = this.members.map(({ joinedAt, ...member }) =>
+      ({ type: "entering", ...member, time: joinedAt }) as const
+    );
+    const values = Array.from(
+      this.#values,
+      ([key, value]) => ({ type: "sharing", key, value }) as const,
+    );
+    return lines.length === 0
+      ? [...members, ...values]
+      : [...members, ...values, { type: "remembering", lines, time }];
+  }
+
+  #leaveAll(server: string): void {
+    for (const id of [...this.#members.keys()]) {
+      if (id.startsWith(`${server}-`)) this.#leave({ id });
     }
   }
 
@@ -1271,7 +1422,7 @@ class Broadcaster {
   ): void {
     const own = id === "";
     this.#readers.publish({
-      time: new Date(),
+      time: this.#now,
       id,
       name,
       address,
@@ -1287,9 +1438,20 @@ class Broadcaster {
     return free;
   }
 
+  get #now(): Date {
+    return this.#time ?? new Date();
+  }
+
   /** The members, in the order in which they joined. */
   get members(): Member[] {
     return [...this.#members.values()];
+  }
+
+  /** The members of other servers. */
+  get elsewhere(): Iterable<Member> {
+    return this.#replicator
+      ? this.#members.values().filter(({ id }) => !this.#clients.has(id))
+      : [];
   }
 
   member(id: string): Member | undefined {
@@ -1320,6 +1482,12 @@ class Broadcaster {
   /** Whether the room has ended and every event has been read. */
   get isDone(): boolean {
     return this.#readers.isDone;
+  }
+
+  /** Lets all members of this server leave. */
+  async close(): Promise<void> {
+    await this.#replicator?.close();
+    await this.send({ type: "closing" });
   }
 
   /** Ends the loop and the streams of events. */
@@ -2065,19 +2233,29 @@ class AddressLimits {
 
   constructor(readonly options: Options) {}
 
-  /** Admits a connection and returns its buckets, or the reason of a refusal. */
-  enter({ address, isOperator }: Client): Allowance | string {
-    const { maxClients, maxPerAddress, connectRate, rate, texts } =
+  /**
+   * Admits a connection and returns its buckets, or the reason of a refusal. Members
+   * elsewhere count towards the limit of an address.
+   */
+  enter(
+    { address, isOperator }: Client,
+    elsewhere: Iterable<Member>,
+  ): Allowance | string {
+    const { maxClients, maxPerAddress, connectRate, rate, ipv6Prefix, texts } =
       this.options;
-    const key = networkOf(address, this.options.ipv6Prefix);
+    const key = networkOf(address, ipv6Prefix);
     const record = this.#records.get(key) ??
       { open: 0, connects: bucketOf(connectRate), unfilled: [] };
     if (maxClients > 0 && this.#open >= maxClients && !isOperator) {
       return texts.full;
     }
     if (address !== "" && !isOperator) {
-      if (maxPerAddress > 0 && record.open >= maxPerAddress) {
-        return texts.tooMany(address);
+      if (maxPerAddress > 0) {
+        let open = record.open;
+        for (const member of elsewhere) {
+          if (networkOf(member.address, ipv6Prefix) === key) open++;
+        }
+        if (open >= maxPerAddress) return texts.tooMany(address);
       }
       if (record.connects && record.connects.level < 1) {
         return texts.tooFast(address);
@@ -2589,10 +2767,17 @@ export interface ChatOptions {
    */
   screen?: (member: Member) => string | undefined;
   /**
+   * Receives each value that {@linkcode Chat.share} sets on a server of the room, in the
+   * same order on all servers. Without a value, the value of the key is removed.
+   */
+  onShare?: (key: string, value: string | undefined, chat: Chat) => void;
+  /**
    * Receives messages for the operator: failed accepts, failed handshakes and
    * disconnected slow consumers. By default, they are not logged.
    */
   log?: (message: string) => void;
+  /** Connects the servers of one room. By default, the room has this server only. */
+  exchange?: Exchange;
 }
 
 /**
@@ -2662,7 +2847,9 @@ export interface Candidate {
  * ```
  */
 export const DEFAULTS: Readonly<
-  Required<Omit<ChatOptions, "signal" | "admit" | "screen">>
+  Required<
+    Omit<ChatOptions, "signal" | "admit" | "screen" | "onShare" | "exchange">
+  >
 > = {
   lang: "en",
   maxBacklog: 16 * 1024 * 1024,
@@ -2681,8 +2868,10 @@ export const DEFAULTS: Readonly<
 
 /** The options with their defaults, and the texts of the language. */
 type Options =
-  & Required<Omit<ChatOptions, "signal" | "admit" | "screen">>
-  & Pick<ChatOptions, "admit" | "screen">
+  & Required<
+    Omit<ChatOptions, "signal" | "admit" | "screen" | "onShare" | "exchange">
+  >
+  & Pick<ChatOptions, "admit" | "screen" | "onShare" | "exchange">
   & { texts: Texts };
 
 /** The rule of an option: the test of a value and the description of the values. */
@@ -2708,7 +2897,12 @@ const RULES: { [Name in keyof ChatOptions]-?: Rule } = {
   motd: [(value) => typeof value === "string", "a string"],
   admit: [(value) => typeof value === "function", "a function"],
   screen: [(value) => typeof value === "function", "a function"],
+  onShare: [(value) => typeof value === "function", "a function"],
   log: [(value) => typeof value === "function", "a function"],
+  exchange: [
+    (value) => typeof (value as Partial<Exchange>).read === "function",
+    "an Exchange",
+  ],
 };
 
 function between(
@@ -3099,30 +3293,287 @@ const MAX_HISTORY = 64 * 1024;
 
 /** The latest messages, which a new member receives. */
 class History {
-  readonly lines: string[] = [];
-  #bytes = 0;
+  #events: { prefix: string; messages: string[]; size: number }[] = [];
+  /** The size of all messages, in UTF-16 units. */
+  #size = 0;
   /** The time of the last message. */
   lastAt = new Date(0);
 
   constructor(readonly limit: number) {}
 
   /** Adds messages, each with a prefix. */
-  add(prefix: string, messages: string[]): void {
+  add(prefix: string, messages: string[], time = new Date()): void {
     if (this.limit === 0) return;
-    this.lastAt = new Date();
-    for (const message of messages.slice(-this.limit)) {
-      this.#bytes += sizeOf(prefix + message);
-      this.lines.push(prefix + message);
+    this.lastAt = time;
+    let size = messages.length * (prefix.length + 1);
+    for (const message of messages) size += message.length;
+    this.#events.push({ prefix, messages, size });
+    this.#size += size;
+    // A UTF-16 unit is at least one byte.
+    while (this.#size - this.#events[0].size > MAX_HISTORY) {
+      this.#size -= this.#events.shift()!.size;
     }
-    while (this.lines.length > this.limit || this.#bytes > MAX_HISTORY) {
-      this.#bytes -= sizeOf(this.lines.shift()!);
+  }
+
+  /** Returns the last messages with their prefixes. */
+  last(count: number): string[] {
+    const lines: string[] = [];
+    let bytes = 0;
+    for (const { prefix, messages } of this.#events.toReversed()) {
+      for (const message of messages.toReversed()) {
+        bytes += sizeOf(prefix + message);
+        if (lines.length === count || bytes > MAX_HISTORY) {
+          return lines.reverse();
+        }
+        lines.push(prefix + message);
+      }
     }
+    return lines.reverse();
   }
 }
 
 /** Returns the size of a line in UTF-8, with its end. */
 function sizeOf(line: string): number {
   return encoder.encode(line).length + 1;
+}
+
+// --- Exchange --------------------------------------------------------------------
+
+/** Number of messages that the servers of a room keep for each other. */
+const MAX_SHARED_HISTORY = 10_000;
+
+/**
+ * Connects the chats of several servers to one room: each of them receives the
+ * entries of all in the same order. So they have the same members and messages.
+ *
+ * A chat handles an event of its own members when it receives the entry for it.
+ * While no entries arrive, the room stands still.
+ *
+ * `@linechat/chat/cluster` implements this interface on NATS JetStream.
+ *
+ * @example Connect chats of one process
+ * ```ts
+ * import { Chat, type Exchange, type ExchangeItem } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const streams = new Set<ReadableStreamDefaultController<ExchangeItem>>();
+ * function connect(id: string): Exchange {
+ *   const publish = (item: ExchangeItem) =>
+ *     streams.forEach((stream) => stream.enqueue(item));
+ *   let own: ReadableStreamDefaultController<ExchangeItem>;
+ *   const items = new ReadableStream<ExchangeItem>({
+ *     start: (controller) => void streams.add(own = controller),
+ *   });
+ *   return {
+ *     id,
+ *     read: () => items,
+ *     send: (entry) =>
+ *       publish({ type: "entries", server: id, entries: [entry], time: new Date() }),
+ *     async close() {
+ *       streams.delete(own);
+ *       own.close();
+ *       publish({ type: "gone", server: id });
+ *     },
+ *   };
+ * }
+ *
+ * await using one = new Chat({ exchange: connect("1") });
+ * await using two = new Chat({ exchange: connect("2") });
+ * await using ann = one.connect({ name: "ann" });
+ * assertEquals((await ann.lines.next()).value, "Welcome ann");
+ * await using bob = two.connect({ name: "bob" });
+ * await ann.lines.next();
+ * assertEquals((await ann.lines.next()).value, "bob is online");
+ * ```
+ */
+export interface Exchange {
+  /** The name of this server: letters and digits. No other server has or had it. */
+  readonly id: string;
+  /**
+   * Sends an entry to all servers, this one included, after all that this one has
+   * sent before.
+   *
+   * @param entry The entry, on one line.
+   * @throws {RangeError} If it is too long.
+   */
+  send(entry: string): void;
+  /**
+   * Yields the entries of all servers, in the same order on each, without a gap and
+   * none twice. The chat asks for the next item when it has handled the last one.
+   * If the iteration throws, the chat closes.
+   *
+   * @param state Returns entries by which a new server reaches the state that the room
+   * has after the last item that was handled.
+   * @returns The items.
+   */
+  read(state: () => string[]): AsyncIterable<ExchangeItem>;
+  /**
+   * Sends to all servers that this one leaves. The iteration of `read` ends with that, or
+   * when a time has passed.
+   */
+  close(): Promise<void>;
+}
+
+/**
+ * An item that an {@linkcode Exchange} yields.
+ *
+ * A `state` can be the first item: the room as it was before the next one. `gone`
+ * means that another server has left or failed, and no entry of it follows. Between
+ * `paused` and `resumed`, entries cannot be exchanged.
+ *
+ * @example Count entries
+ * ```ts
+ * import type { ExchangeItem } from "@linechat/chat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const count = (items: ExchangeItem[]) =>
+ *   items.flatMap((item) => item.type === "entries" ? item.entries : []).length;
+ * assertEquals(count([{ type: "paused" }, { type: "resumed" }]), 0);
+ * ```
+ */
+export type ExchangeItem =
+  | { type: "state"; entries: string[] }
+  | { type: "entries"; server: string; entries: string[]; time: Date }
+  | { type: "gone"; server: string }
+  | { type: "paused" | "resumed" };
+
+/** Sends the events of this server to an exchange, and queues those that it yields. */
+class Replicator {
+  /** The functions to call when the entries in transit have been handled. */
+  readonly #inTransit: (() => void)[] = [];
+  readonly #running: Promise<void>;
+  #hasEnded = false;
+
+  constructor(
+    readonly broadcaster: Broadcaster,
+    readonly exchange: Exchange,
+  ) {
+    this.#running = this.#run();
+  }
+
+  /** Sends an event and waits until it has been handled here. */
+  async send(event: SharedEvent): Promise<void> {
+    if (this.#hasEnded) return;
+    if (isSpeech(event)) {
+      const { id } = event;
+      const text = this.broadcaster.refusal(id);
+      if (text) return this.broadcaster.send({ type: "notice", id, text });
+    }
+    this.exchange.send(JSON.stringify(event));
+    await new Promise<void>((done) => this.#inTransit.push(done));
+  }
+
+  async close(): Promise<void> {
+    if (!this.#hasEnded) await this.exchange.close();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { log } = this.broadcaster.options;
+    const state = () =>
+      this.broadcaster.state.map((event) => JSON.stringify(event));
+    try {
+      for await (const item of this.exchange.read(state)) {
+        await this.#take(item);
+      }
+    } catch (error) {
+      log(`The room has ended: ${messageOf(error)}`);
+    }
+    this.#hasEnded = true;
+    for (const done of this.#inTransit) done();
+    void this.broadcaster.chat.close();
+  }
+
+  /** Queues the events of an item and waits until they have been handled. */
+  async #take(item: ExchangeItem): Promise<void> {
+    const isOwn = item.type === "entries" && item.server === this.exchange.id;
+    let last: Promise<void> | undefined;
+    const events = item.type === "entries"
+      ? this.#parse(item.entries, item.server, item.time)
+      : item.type === "state"
+      ? this.#parse(item.entries, "the state")
+      : [item];
+    for (const event of events) {
+      const handled = isOwn ? this.#inTransit.shift() : undefined;
+      if (event === undefined) handled?.();
+      else {
+        last = new Promise((done) =>
+          this.broadcaster.queue(event, () => {
+            handled?.();
+            done();
+          })
+        );
+      }
+    }
+    await last;
+  }
+
+  /** Parses entries. There is no event for a malformed one. */
+  #parse(
+    entries: string[],
+    source: string,
+    time?: Date,
+  ): (RoomEvent | undefined)[] {
+    return entries.map((entry) => {
+      const event = parseEntry(entry);
+      if (event) return { ...event, time: time ?? new Date(event.time!) };
+      this.broadcaster.options.log(`Skipped a malformed entry of ${source}`);
+    });
+  }
+}
+
+/** Whether a member causes an event by speaking. */
+function isSpeech(event: SharedEvent): event is SharedEvent & { id: string } {
+  const types = ["message", "action", "private", "renaming"];
+  return types.includes(event.type) && "id" in event && event.id !== "";
+}
+
+type Test = (value: unknown) => boolean;
+
+const isText: Test = (value) =>
+  typeof value === "string" && printable(value) === value;
+const isLine: Test = (value) =>
+  isText(value) && !(value as string).includes("\n");
+const isLines: Test = (value) =>
+  Array.isArray(value) && value.length > 0 &&
+  value.every((line) => typeof line === "string") && isLine(value.join(""));
+const isBoolean: Test = (value) => typeof value === "boolean";
+const optional = (test: Test): Test => (value) =>
+  value === undefined || test(value);
+
+const SPEECH = { id: isLine, name: optional(isLine), lines: isLines };
+/** The fields of the events that an exchange carries. */
+const SHARED_EVENTS: Record<SharedEvent["type"], Record<string, Test>> = {
+  entering: {
+    id: isLine,
+    name: isLine,
+    address: isLine,
+    isOperator: isBoolean,
+  },
+  leaving: { id: isLine, notice: optional(isText), reason: optional(isLine) },
+  message: SPEECH,
+  action: SPEECH,
+  private: { id: isLine, to: isLine, text: isLine },
+  renaming: { id: isLine, name: isLine, notice: optional(isText) },
+  notice: { id: optional(isLine), text: isText },
+  delivered: { id: isLine, to: isLine, text: optional(isLine) },
+  remembering: { lines: isLines },
+  sharing: { key: isLine, value: optional(isText) },
+};
+
+/** Parses an entry. Returns nothing if it is malformed. */
+function parseEntry(text: string): RoomEvent | undefined {
+  try {
+    const event = JSON.parse(text);
+    const tests = SHARED_EVENTS[event.type as SharedEvent["type"]];
+    const isKnown = typeof event.type === "string" &&
+      Object.hasOwn(SHARED_EVENTS, event.type);
+    const isValid = isKnown &&
+      Object.entries(tests).every(([name, test]) => test(event[name]));
+    if (isValid) return event;
+  } catch {
+    // It is not JSON, or has no type that is known.
+  }
 }
 
 // --- Texts -----------------------------------------------------------------------
@@ -3208,6 +3659,8 @@ const EN = {
     `too many new connections from ${address}. Try again later`,
   notAdmitted: "the server could not check the connection. Try again later",
   closing: "The server is shutting down",
+  paused: "The room cannot be reached. What you send now waits",
+  resumed: "The room can be reached again",
 };
 
 /** The texts of the room in one language. */
@@ -3273,6 +3726,8 @@ const ZH: Texts = {
   tooFast: (address) => `来自 ${address} 的新连接过于频繁，请稍后再试`,
   notAdmitted: "服务器暂时无法处理，请稍后再试",
   closing: "服务器即将关闭",
+  paused: "暂时无法连接聊天室，你发送的内容会稍后送达",
+  resumed: "聊天室已恢复连接",
 };
 
 const TEXTS: Record<Lang, Texts> = { en: EN, zh: ZH };
