@@ -297,13 +297,18 @@ function chatOptions(
   lang: Lang,
 ): ChatOptions {
   const report = (message: string) => log.frequentFailure(message);
-  const { commands, ...hooks } = moderated?.chatOptions ?? {};
+  const { commands, onShare, ...hooks } = moderated?.chatOptions ??
+    {} as ChatOptions;
   const { ipv6Prefix } = chat;
-  const nick = new ReservedNames({ lang, ipv6Prefix, log: report }).command;
+  const names = new ReservedNames({ lang, ipv6Prefix, log: report });
   return {
     ...chat,
     ...hooks,
-    commands: hasCommands && { nick, ...commands },
+    commands: hasCommands && { nick: names.command, ...commands },
+    onShare(...change) {
+      names.onShare(...change);
+      onShare?.(...change);
+    },
     log: report,
   };
 }

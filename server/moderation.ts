@@ -98,6 +98,12 @@ interface Mute {
   readonly until?: Date;
 }
 
+/** The effect of a change of the bans on those of this server. */
+interface BanChange {
+  wasBanned: boolean;
+  saved: Promise<void>;
+}
+
 /** The effect of a command. */
 type Run = (context: CommandContext, argument: string) => Promise<unknown>;
 
@@ -109,11 +115,10 @@ type Run = (context: CommandContext, argument: string) => Promise<unknown>;
  * import { Chat } from "@linechat/chat";
  * import { Moderation, ReservedNames } from "@linechat/chat/moderation";
  *
- * const { admit, screen, commands } = new Moderation().chatOptions;
+ * const { commands, ...hooks } = new Moderation().chatOptions;
  * const nick = new ReservedNames().command;
  * await using chat = new Chat({
- *   admit,
- *   screen,
+ *   ...hooks,
  *   commands: { ...commands, nick },
  * });
  * ```
@@ -126,6 +131,9 @@ export class Moderation {
   /** The members that have spoken, by the names that they had. The latest is the last. */
   readonly #speakers = new Map<string, Member>();
   #mutes: Mute[] = [];
+  /** The keys of the bans that commands are changing, and the effects. */
+  readonly #changes = new Map<string, BanChange | undefined>();
+  #isEnforcing = false;
   /** The reason of a lock. Without it, the room is open. */
   #lock?: string;
   /** The number of guests so far, which gives them their names. */
@@ -147,11 +155,13 @@ export class Moderation {
   get chatOptions(): {
     admit: NonNullable<ChatOptions["admit"]>;
     screen: NonNullable<ChatOptions["screen"]>;
+    onShare: NonNullable<ChatOptions["onShare"]>;
     commands: Record<string, Command>;
   } {
     return {
       admit: (candidate) => this.#admit(candidate),
       screen: (member) => this.#screen(member),
+      onShare: (key, value, chat) => this.#takeShared(key, value, chat),
       commands: this.#commands(),
     };
   }
@@ -170,6 +180,52 @@ export class Moderation {
       return ban && chat.kick(member.name, ban.reason);
     });
     await Promise.all(kicks);
+  }
+
+  /** Takes a change that a command has made on a server of the room. */
+  #takeShared(key: string, value: string | undefined, chat: Chat): void {
+    const [kind, rest] = splitWord(key);
+    if (kind === "ban") this.#takeBan(key, rest, value, chat);
+    else if (kind === "mute") this.#takeMute(rest, value);
+    else if (kind === "lock") this.#lock = value;
+    else if (kind === "motd") chat.motd = value ?? "";
+  }
+
+  #takeBan(key: string, address: string, value = "", chat: Chat): void {
+    const network = Network.parse(address)!;
+    const change = value === "" ? this.#bans.remove(network) : {
+      wasBanned: true,
+      saved: this.#bans.add({ network, ...parse(value) }),
+    };
+    const isOwn = this.#changes.has(key);
+    change.saved.catch((error) => {
+      // A command reports the failure itself.
+      if (!isOwn) this.#options.audit?.(this.#texts.unsaved(error.message));
+    });
+    if (isOwn) this.#changes.set(key, change);
+    else void this.#enforceSoon(chat);
+  }
+
+  /** Closes the connections that were admitted before another server added a ban. */
+  async #enforceSoon(chat: Chat): Promise<void> {
+    if (this.#isEnforcing) return;
+    this.#isEnforcing = true;
+    // The clients that were admitted before are members after a round trip.
+    await chat.share("");
+    this.#isEnforcing = false;
+    await this.enforceBans(chat);
+  }
+
+  #takeMute(id: string, value?: string): void {
+    this.#mutes = this.#activeMutes().filter((mute) => mute.id !== id);
+    if (value === undefined) return;
+    const { network, others, ...rest } = parse(value);
+    this.#mutes.push({
+      ...rest,
+      id,
+      network: Network.parse(network ?? ""),
+      others: new Set(others),
+    });
   }
 
   async #admit(candidate: Candidate): Promise<Admission> {
@@ -287,8 +343,11 @@ export class Moderation {
     if (network === undefined) return;
     const { until, rest: reason } = this.#splitDuration(rest);
     const ban = { network, until, by, reason };
-    const saved = this.#bans.add(ban);
-    saved.catch(() => {}); // The reply comes before the report of a failure.
+    const { saved } = await this.#changeBan(
+      chat,
+      network,
+      JSON.stringify({ until, by, reason }),
+    );
     // Clients that were admitted before the ban become members now, and are removed.
     await setImmediate();
     await reply(this.#texts.wasBanned(ban));
@@ -296,14 +355,28 @@ export class Moderation {
     await this.#reportSaved(context, saved);
   }
 
+  /** Changes a ban on all servers. */
+  async #changeBan(
+    chat: Chat,
+    network: Network,
+    value?: string,
+  ): Promise<BanChange> {
+    const key = `ban ${network}`;
+    this.#changes.set(key, undefined);
+    await chat.share(key, value);
+    const change = this.#changes.get(key);
+    this.#changes.delete(key);
+    // Without a change, the chat is closing.
+    return change ?? { wasBanned: false, saved: Promise.resolve() };
+  }
+
   async #unban(context: CommandContext, argument: string): Promise<void> {
-    const { reply } = context;
+    const { chat, reply } = context;
     const network = this.#parseNetwork(argument);
     if (network === undefined) {
       return await reply(this.#texts.usage(this.#texts.help.unban[0]));
     }
-    const { wasBanned, saved } = this.#bans.remove(network);
-    saved.catch(() => {}); // The reply comes before the report of a failure.
+    const { wasBanned, saved } = await this.#changeBan(chat, network);
     const rest = this.#bans.find(network);
     await reply(
       rest
@@ -359,9 +432,12 @@ export class Moderation {
     if (member === undefined) return;
     const { id, name, address } = member;
     const network = this.#parseNetwork(address);
-    const others = new Set(chat.members.map(({ id }) => id));
-    this.#mutes = this.#activeMutes().filter((mute) => mute.id !== id);
-    this.#mutes.push({ id, name, network, others, until });
+    const others = chat.members.flatMap(({ id, address }) => {
+      const own = Network.parse(address);
+      return own && network?.includes(own) ? id : [];
+    });
+    const mute = { name, network: network?.toString(), others, until };
+    await chat.share(`mute ${id}`, JSON.stringify(mute));
     await chat.tell(name, this.#texts.youAreMuted(until));
     await reply(this.#texts.wasMuted(name, until));
   }
@@ -374,19 +450,19 @@ export class Moderation {
     const own = member && this.#muteOf(member);
     if (own) muted.push(own);
     if (muted.length === 0) return await reply(this.#texts.notMuted(name));
-    this.#mutes = this.#mutes.filter((mute) => !muted.includes(mute));
+    await Promise.all(muted.map(({ id }) => chat.share(`mute ${id}`)));
     if (member) await chat.tell(member.name, this.#texts.youAreUnmuted);
     await reply(this.#texts.wasUnmuted(name));
   }
 
   async #lockRoom({ chat }: CommandContext, reason: string): Promise<void> {
-    this.#lock = reason;
+    await chat.share("lock", reason);
     await chat.notice(this.#texts.roomLocked(reason));
   }
 
   async #unlockRoom({ chat, reply }: CommandContext): Promise<void> {
     if (this.#lock === undefined) return await reply(this.#texts.notLocked);
-    this.#lock = undefined;
+    await chat.share("lock");
     await chat.notice(this.#texts.roomUnlocked);
   }
 
@@ -394,18 +470,18 @@ export class Moderation {
     { chat, reply }: CommandContext,
     text: string,
   ): Promise<void> {
-    if (text !== "") chat.motd = text === "-" ? "" : text;
+    if (text !== "") await chat.share("motd", text === "-" ? "" : text);
     await reply(this.#texts.motd(chat.motd));
   }
 
   async #whois({ chat, reply }: CommandContext, name: string): Promise<void> {
     const member = this.#find(chat, name);
-    const activity = member && chat.activityOf(member.id);
-    if (activity === undefined) {
+    if (member === undefined) {
       return await reply(this.#texts.noSuchMember(name));
     }
-    const lines = this.#texts.whois(member!, activity);
-    const mute = this.#muteOf(member!);
+    const activity = chat.activityOf(member.id);
+    const lines = this.#texts.whois(member, activity);
+    const mute = this.#muteOf(member);
     if (mute) lines.push(this.#texts.whoisMuted(mute.until));
     await reply(lines.join("\n"));
   }
@@ -461,6 +537,14 @@ export class Moderation {
       ? { rest: text }
       : { until: new Date(this.#now() + duration), rest };
   }
+}
+
+/** Parses a shared ban or mute. */
+function parse(value: string) {
+  return JSON.parse(
+    value,
+    (key, value) => key === "until" ? new Date(value) : value,
+  );
 }
 
 /** The first name of an operator, by which it is logged. */

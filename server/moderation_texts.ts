@@ -64,16 +64,17 @@ const EN = {
     text === ""
       ? "There is no message of the day"
       : `The message of the day:\n${text}`,
-  whois: (
-    { name, address, joinedAt }: Member,
-    { idle, lines, backlog }: Activity,
-  ) => [
+  whois: ({ name, address, joinedAt }: Member, activity?: Activity) => [
     `${name}:`,
     `address ${address || "none"}`,
     `joined ${formatTime(joinedAt)}`,
-    `idle for ${formatDuration(idle)}`,
-    `lines sent: ${lines}`,
-    `backlog: ${backlog} bytes`,
+    ...activity
+      ? [
+        `idle for ${formatDuration(activity.idle)}`,
+        `lines sent: ${activity.lines}`,
+        `backlog: ${activity.backlog} bytes`,
+      ]
+      : ["connected to another server"],
   ],
   whoisMuted: (until?: Date) =>
     `muted ${until ? `until ${formatTime(until)}` : "until /unmute"}`,
@@ -141,13 +142,17 @@ const ZH: Texts = {
   roomUnlocked: "聊天室已重新开放",
   notLocked: "聊天室没有锁定",
   motd: (text) => text === "" ? "没有欢迎语" : `欢迎语：\n${text}`,
-  whois: ({ name, address, joinedAt }, { idle, lines, backlog }) => [
+  whois: ({ name, address, joinedAt }, activity) => [
     `${name}：`,
     `地址 ${address || "无"}`,
     `加入于 ${formatTime(joinedAt)}`,
-    `空闲 ${formatDuration(idle)}`,
-    `已发送 ${lines} 行`,
-    `待接收 ${backlog} 字节`,
+    ...activity
+      ? [
+        `空闲 ${formatDuration(activity.idle)}`,
+        `已发送 ${activity.lines} 行`,
+        `待接收 ${activity.backlog} 字节`,
+      ]
+      : ["连接在另一台服务器上"],
   ],
   whoisMuted: (until) =>
     until ? `禁言至 ${formatTime(until)}` : "禁言，直到 /unmute",

@@ -7,9 +7,11 @@
  */
 
 import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+import { Buffer } from "node:buffer";
 import { promisify } from "node:util";
 import {
   type Chat,
+  type ChatOptions,
   type Command,
   type CommandContext,
   type Lang,
@@ -82,8 +84,8 @@ export interface ReservedNamesOptions {
  * import { Chat } from "@linechat/chat";
  * import { ReservedNames } from "@linechat/chat/moderation";
  *
- * const { command } = new ReservedNames();
- * await using chat = new Chat({ commands: { nick: command } });
+ * const { command, onShare } = new ReservedNames();
+ * await using chat = new Chat({ commands: { nick: command }, onShare });
  * await using ann = chat.connect();
  * await ann.send("/nick ann correct-horse-battery");
  * for await (const line of ann.lines) {
@@ -94,6 +96,8 @@ export interface ReservedNamesOptions {
 export class ReservedNames {
   /** The command, for the option `commands` of a chat. */
   readonly command: Command;
+  /** Takes the names that are reserved on any server of the room, for the option `onShare`. */
+  readonly onShare: NonNullable<ChatOptions["onShare"]>;
   readonly #lang: Lang;
   readonly #ipv6Prefix: number;
   readonly #now: () => number;
@@ -127,6 +131,7 @@ export class ReservedNames {
       help,
       run: (context, argument) => this.#run(context, argument),
     };
+    this.onShare = (key, value, chat) => this.#takeShared(key, value, chat);
   }
 
   async #run(context: CommandContext, argument: string): Promise<void> {
@@ -161,14 +166,14 @@ export class ReservedNames {
 
   /** Gives a member a name without a secret. */
   async #take(context: CommandContext, name: string): Promise<void> {
-    const { member, reply, rename } = context;
+    const { chat, member, reply, rename } = context;
     const texts = TEXTS[this.#lang];
     const found = this.#find(name);
     if (found.some(({ holder }) => holder !== member.id)) {
       return await reply(texts.reserved(name));
     }
     if (found.length === 0 || found[0].name !== name) return await rename(name);
-    this.#delete(found[0]);
+    await chat.share(keyOf(found[0]));
     await reply(texts.released(name));
   }
 
@@ -189,22 +194,24 @@ export class ReservedNames {
       return await reply(texts.wrong(name));
     }
     const secret = found?.secret ?? await HashedSecret.create(given);
-    this.#follow(chat);
     await rename(name, found && texts.tookOver(name));
     // The room has sent a reason to a member that cannot have the name.
     if (!isPresent(chat, id, name)) return;
-    if (found) this.#delete(found);
     const network = Network.parse(address, this.#ipv6Prefix)?.key ?? address;
-    if (this.#isFull(network)) return await reply(texts.full(name));
-    const usedAt = this.#now();
-    this.#add({
+    if (this.#isFull(chat, network, found)) {
+      if (found) await chat.share(keyOf(found));
+      return await reply(texts.full(name));
+    }
+    if (found && found.name !== name) await chat.share(keyOf(found));
+    const reservation: Reservation = {
       name,
       secret,
       network,
       time: parseDuration(time)!,
       holder: id,
-      usedAt,
-    });
+      usedAt: this.#now(),
+    };
+    await chat.share(keyOf(reservation), JSON.stringify(reservation));
     await reply(texts.kept(name, time));
   }
 
@@ -224,15 +231,32 @@ export class ReservedNames {
     return holder === undefined && usedAt + time <= this.#now();
   }
 
-  /** Returns whether no name can be reserved from a network. */
-  #isFull(network: string): boolean {
+  /** Returns whether no name can be reserved from a network, apart from one reservation. */
+  #isFull(chat: Chat, network: string, except?: Reservation): boolean {
     for (const reservation of this.#reservations) {
-      if (this.#hasEnded(reservation)) this.#delete(reservation);
+      if (this.#hasEnded(reservation)) void chat.share(keyOf(reservation));
     }
-    const ofNetwork = [...this.#reservations]
+    const others = [...this.#reservations].filter((reservation) =>
+      reservation !== except && !this.#hasEnded(reservation)
+    );
+    const ofNetwork = others
       .filter((reservation) => reservation.network === network);
-    return this.#reservations.size >= MAX_NAMES.total ||
+    return others.length >= MAX_NAMES.total ||
       network !== "" && ofNetwork.length >= MAX_NAMES.perNetwork;
+  }
+
+  /** Takes a reservation that was made on a server of the room, or its end. */
+  #takeShared(key: string, value: string | undefined, chat: Chat): void {
+    if (!key.startsWith("name ")) return;
+    for (const reservation of this.#reservations) {
+      if (keyOf(reservation) === key) this.#delete(reservation);
+    }
+    if (value === undefined) return;
+    const { secret, ...rest } = JSON.parse(value);
+    const reservation = { ...rest, secret: HashedSecret.fromJSON(secret) };
+    this.#add(reservation);
+    void this.#follow(chat);
+    this.#release(chat, reservation.holder);
   }
 
   #add(reservation: Reservation): void {
@@ -276,6 +300,11 @@ export class ReservedNames {
   }
 }
 
+/** Returns the key under which the servers of a room share a reservation. */
+function keyOf({ name }: Reservation): string {
+  return `name ${name}`;
+}
+
 /** Returns whether a member is present, and has a name if one is given. */
 function isPresent(chat: Chat, id: string, name?: string): boolean {
   const member = chat.members.find((member) => member.id === id);
@@ -294,6 +323,15 @@ class HashedSecret {
   static async create(secret: string): Promise<HashedSecret> {
     const salt = randomBytes(16);
     return new HashedSecret(salt, await hash(secret, salt, 32));
+  }
+
+  static fromJSON({ salt, hash }: { salt: string; hash: string }) {
+    return new HashedSecret(Buffer.from(salt, "hex"), Buffer.from(hash, "hex"));
+  }
+
+  toJSON(): { salt: string; hash: string } {
+    const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+    return { salt: hex(this.salt), hash: hex(this.hash) };
   }
 
   async matches(secret: string): Promise<boolean> {

@@ -58,6 +58,10 @@ export class ModeratedRoom implements AsyncDisposable {
       lang: options.lang,
       ...hooks,
       ...chatOptions,
+      onShare(...change) {
+        hooks.onShare(...change);
+        chatOptions.onShare?.(...change);
+      },
       commands: { ...commands, ...chatOptions.commands || {} },
     });
     const listen = () => Deno.listen({ hostname: "127.0.0.1", port: 0 });

@@ -19,9 +19,10 @@ function open(options: ReservedNamesOptions = {}): ModeratedRoom & {
 } {
   const logged: string[] = [];
   const log = (message: string) => void logged.push(message);
-  const { command } = new ReservedNames({ log, ...options });
+  const { command, onShare } = new ReservedNames({ log, ...options });
   const room = new ModeratedRoom({ lang: options.lang }, {
     commands: { nick: command },
+    onShare,
     history: 100,
   });
   return Object.assign(room, { logged });
