@@ -11,8 +11,8 @@
  *
  * The server prints the address of each listener to stdout, `Listening on HOST:PORT`,
  * and its log to stderr. SIGINT and SIGTERM close the chat within 2 seconds; a second
- * signal exits at once. Exit codes: 0 after a signal, 1 if the server cannot listen,
- * 2 for wrong usage.
+ * signal exits at once. Exit codes: 0 after a signal, 1 if the server cannot listen or
+ * loses its room on NATS, 2 for wrong usage.
  *
  * @module
  */
@@ -34,6 +34,8 @@ import {
   type CertificateFiles,
   readCertificate,
 } from "./server/certificate.ts";
+import type { Cluster } from "./server/cluster.ts";
+import type { ClusterSettings } from "./server/cluster_setup.ts";
 import {
   type Endpoint,
   type Listener,
@@ -60,6 +62,7 @@ interface Settings {
   chat: ChatOptions;
   hasCommands: boolean;
   moderation?: ModerationSettings;
+  cluster?: ClusterSettings;
   log: "off" | "text" | "json";
   logMessages: boolean;
 }
@@ -93,6 +96,12 @@ function parseCommand(
     },
     hasCommands: !values["no-commands"],
     moderation: parseModeration(values, lang),
+    cluster: values.nats === undefined ? undefined : {
+      nats: values.nats,
+      room: values.room,
+      credentialsPath: values["nats-creds"],
+      maxLine: values["max-line"],
+    },
     log: values.log ?? (logMessages ? "text" : "off"),
     logMessages,
   };
@@ -289,10 +298,22 @@ async function moderate(
   return await openModeration(moderation, log, lang);
 }
 
+/** Connects to the other servers of the room, if there can be any. */
+async function joinCluster(
+  { cluster }: Settings,
+  log: Log,
+  lang: Lang,
+): Promise<Cluster | undefined> {
+  if (cluster === undefined) return;
+  const { openCluster } = await import("./server/cluster_setup.ts");
+  return await openCluster(cluster, log, lang);
+}
+
 /** Returns the options of the chat. */
 function chatOptions(
   { chat, hasCommands }: Settings,
   moderated: ServerModeration | undefined,
+  exchange: Cluster | undefined,
   log: Log,
   lang: Lang,
 ): ChatOptions {
@@ -304,6 +325,7 @@ function chatOptions(
   return {
     ...chat,
     ...hooks,
+    exchange,
     commands: hasCommands && { nick: names.command, ...commands },
     onShare(...change) {
       names.onShare(...change);
@@ -332,6 +354,16 @@ async function main(args: string[], lang: Lang): Promise<number> {
       log: (message: string) => log.frequentFailure(message),
     },
   };
+  const cluster = await joinCluster(settings, log, lang);
+  await using chat = new Chat(
+    chatOptions(settings, moderated, cluster, log, lang),
+  );
+  try {
+    await cluster?.live;
+  } catch {
+    return 1; // The chat has logged the reason.
+  }
+  const terminated = terminationSignal();
   await using cleanup = new AsyncDisposableStack();
   const listeners: Listener[] = [];
   const names: string[] = [];
@@ -341,8 +373,6 @@ async function main(args: string[], lang: Lang): Promise<number> {
     listeners.push(listener);
     names.push(name);
   }
-  const terminated = terminationSignal();
-  await using chat = new Chat(chatOptions(settings, moderated, log, lang));
   if (files) {
     onHangup(() => renewCertificate(listeners, files, log, lang));
   }
@@ -351,11 +381,14 @@ async function main(args: string[], lang: Lang): Promise<number> {
   for (const listener of listeners) chat.serve(listener);
   const prefix = { en: "Listening on ", zh: "正在监听 " }[lang];
   for (const name of names) print(prefix + name, lang);
-  if (!terminated.aborted) await once(terminated, "abort");
+  if (!terminated.aborted) {
+    const signal = once(terminated, "abort");
+    await (cluster ? Promise.race([signal, cluster.ended]) : signal);
+  }
   await Promise.all(listeners.map((listener) => listener.remove?.()));
   await chat.close();
   await logged;
-  return 0;
+  return await cluster?.ended === undefined ? 0 : 1;
 }
 
 /** Returns the port for TCP clients that the page shows, if there is one. */

@@ -12,6 +12,7 @@
  * A failure leaves `dist/` unchanged.
  */
 
+import { CLIENT_MODULES } from "../server/nats.ts";
 import { manualFiles } from "./manual.ts";
 
 /** The targets of `deno compile`. */
@@ -31,6 +32,11 @@ export const TARGETS = [
 const PERMISSIONS = ["-N", "-R", "-W", "--no-prompt"];
 
 const COMMANDS = { "linechat": "server.ts", "linechat-netcat": "netcat.ts" };
+
+/** The modules that a command imports by a name in a variable. */
+const INCLUDED: Record<string, readonly string[]> = {
+  "server.ts": CLIENT_MODULES,
+};
 
 /** Runs `deno`. Returns its stderr if it fails. */
 type Run = (args: string[]) => Promise<string | undefined>;
@@ -60,6 +66,7 @@ export async function compile(
           "compile",
           ...PERMISSIONS,
           ...target ? ["--target", target] : [],
+          ...(INCLUDED[script] ?? []).flatMap((name) => ["--include", name]),
           "--output",
           `${unfinished}/${fileName(name, target)}`,
           script,

@@ -229,6 +229,26 @@ export const OPTIONS = {
       zh: "新成员的名字为 guest-1、guest-2，而不是 HOST:PORT",
     },
   },
+  nats: {
+    value: "URL",
+    heading: { en: "Several servers:", zh: "多台服务器：" },
+    help: {
+      en: "share the room on NATS, nats://HOST:PORT[,...]",
+      zh: "通过 NATS 共用聊天室，nats://HOST:PORT[,...]",
+    },
+  },
+  room: {
+    value: "NAME",
+    default: "main",
+    help: { en: "room of the servers", zh: "服务器共用的聊天室" },
+  },
+  "nats-creds": {
+    value: "FILE",
+    help: {
+      en: "credentials, USER:PASSWORD or a token. Needs -R",
+      zh: "凭据文件、USER:PASSWORD 或令牌。需要 -R",
+    },
+  },
   log: {
     choices: ["off", "text", "json"],
     heading: { en: "Log:", zh: "日志：" },

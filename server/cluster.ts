@@ -1,0 +1,496 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/**
+ * One room of several servers, on NATS JetStream.
+ *
+ * Each server publishes the entries of its members to the stream of the room, in
+ * batches, and handles only the entries that it reads from there. The order of the stream is
+ * the order of the room.
+ *
+ * ```ts ignore
+ * import { Chat } from "@linechat/chat";
+ * import { Cluster } from "@linechat/chat/cluster";
+ *
+ * const exchange = await Cluster.connect({ servers: ["nats://127.0.0.1:4222"] });
+ * await using chat = new Chat({ exchange });
+ * await exchange.live;
+ * await chat.serve(Deno.listen({ port: 8000 }));
+ * ```
+ *
+ * @module
+ */
+
+import { once } from "node:events";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Exchange, ExchangeItem } from "../mod.ts";
+import {
+  countOf,
+  formatBatch,
+  packState,
+  parseHeader,
+  unpackState,
+} from "./batches.ts";
+import { RoomStream, type StreamMessage, type StreamOptions } from "./nats.ts";
+import { Peers } from "./peers.ts";
+
+/** Maximum length of an entry, in UTF-16 units: 960 KiB in UTF-8. */
+const MAX_ENTRY = 320 * 1024;
+/** Number and size in bytes of messages after which the state is stored again. */
+const STATE_AFTER = { messages: 1000, bytes: 8 * 1024 * 1024 };
+/** Time after which the state is stored again, in milliseconds. NATS can expire it. */
+const STATE_PERIOD = 600_000;
+/** Number of bytes by which a server can be ahead of the others before it waits. */
+const WINDOW = 16 * 1024 * 1024;
+/** Time between two heartbeats, in milliseconds. */
+const BEAT = 1_000;
+/** Number of bytes after which a server sends a heartbeat early. */
+const BEAT_AFTER = 2 * 1024 * 1024;
+/** Time without NATS after which members are informed, in milliseconds. */
+const NOTICE_AFTER = 1_000;
+/** Pause before the next attempt to connect, in milliseconds. */
+const RETRY_PAUSE = 250;
+/** Number of attempts in which the stream may lack messages: a replica can lag. */
+const MAX_SHORT = 20;
+/** Time limit for a server to join its room, in milliseconds. */
+const START_TIMEOUT = 9_000;
+/** Time to send that this server leaves, in milliseconds. */
+const CLOSE_TIMEOUT = 1_000;
+
+/**
+ * Maximum length of the lines of a chat with a cluster, in bytes. An entry with such a
+ * line fits into a message of NATS.
+ */
+export const MAX_LINE: number = 128 * 1024;
+
+/** Options of a {@linkcode Cluster}. */
+export interface ClusterOptions {
+  /** The addresses of the NATS servers: `nats://HOST:PORT` or `tls://HOST:PORT`. */
+  servers: readonly string[];
+  /** The name of the room: letters, digits, `_` and `-`. @default {"main"} */
+  room?: string;
+  /**
+   * The contents of a `.creds` file, `USER:PASSWORD`, or a token. By default, the
+   * connection has no credentials.
+   */
+  credentials?: string;
+  /** Receives messages for the operator. */
+  log?: (message: string) => void;
+}
+
+const NO_ANSWER = "NATS does not answer";
+
+/** A failure after which this server cannot know the room. */
+class Lost extends Error {}
+
+/** Connects a chat to the other servers of its room. */
+export class Cluster implements Exchange {
+  /** The name of this server. */
+  readonly id: string = String(
+    100_000_000 + crypto.getRandomValues(new Uint32Array(1))[0] % 900_000_000,
+  );
+  readonly #startedAt = performance.now();
+  readonly #options: StreamOptions;
+  readonly #log: (message: string) => void;
+  #stream?: RoomStream;
+  /** The servers of the room, in the order of their arrival, and their last batches. */
+  #servers = new Map<string, number>();
+  readonly #peers = new Peers();
+  /** The last message that was taken. */
+  #position: { seq: number; time?: number; bytes: number } = {
+    seq: 0,
+    bytes: 0,
+  };
+  /** The last state that was read or stored. */
+  #stored = { seq: 0, bytes: 0, time: 0 };
+  /** Whether the last batch says that this server leaves. */
+  #hasLeft = false;
+  /** Whether a batch is needed after which the state is stored. */
+  #isStateDue = false;
+  /** The size of all messages at the last heartbeat. */
+  #beatBytes = 0;
+  /** The time at which NATS answered last. */
+  #answeredAt = 0;
+  #isUnanswered = false;
+  /** The number of attempts in which the stream lacked messages. */
+  #short = 0;
+  #waiting: string[] = [];
+  /** The batch that is not confirmed yet. */
+  #batch?: { number: number; text: string };
+  /** The number of batches so far. */
+  #number = 0;
+  /** The servers that this one takes for dead. */
+  readonly #dead = new Set<string>();
+  #wake = Promise.withResolvers<void>();
+  readonly #closing = new AbortController();
+  readonly #live = Promise.withResolvers<void>();
+  readonly #ended = Promise.withResolvers<Error | undefined>();
+
+  private constructor({ room = "main", log, ...options }: ClusterOptions) {
+    this.#options = { ...options, room };
+    this.#log = log ?? (() => {});
+    this.#live.promise.catch(() => {});
+  }
+
+  /**
+   * Connects to NATS. The room is joined when a chat uses the result.
+   *
+   * @param options The options.
+   * @returns The exchange for one chat.
+   * @throws {Error} If NATS cannot be used.
+   */
+  static async connect(options: ClusterOptions): Promise<Cluster> {
+    const cluster = new Cluster(options);
+    const connected = cluster.#connect();
+    if (!await settlesWithin(connected, START_TIMEOUT)) {
+      throw new Error(NO_ANSWER);
+    }
+    cluster.#stream = await connected;
+    return cluster;
+  }
+
+  /**
+   * Resolves when this server is a part of the room. Rejects if that fails or takes too
+   * long.
+   */
+  get live(): Promise<void> {
+    return this.#live.promise;
+  }
+
+  /** Resolves when this server has left the room, with the failure if there was one. */
+  get ended(): Promise<Error | undefined> {
+    return this.#ended.promise;
+  }
+
+  /**
+   * Sends an entry to all servers.
+   *
+   * @param entry The entry, on one line.
+   * @throws {RangeError} If it is longer than 327,680 UTF-16 units.
+   */
+  send(entry: string): void {
+    if (entry.length > MAX_ENTRY) {
+      throw new RangeError("Cannot send: the text is too long for the room");
+    }
+    this.#waiting.push(entry);
+    this.#wake.resolve();
+  }
+
+  /** Yields the entries of all servers. A chat calls this once. */
+  async *read(state: () => string[]): AsyncGenerator<ExchangeItem> {
+    const elapsed = performance.now() - this.#startedAt;
+    const timer = setTimeout(
+      () => this.#stream?.end(new Error(NO_ANSWER)),
+      START_TIMEOUT - elapsed,
+    );
+    this.#live.promise.then(() => clearTimeout(timer), () => {});
+    let failure: Error | undefined;
+    try {
+      yield* this.#readAll(state);
+    } catch (error) {
+      failure = error as Error;
+      throw error;
+    } finally {
+      clearTimeout(timer);
+      this.#stream?.end();
+      this.#live.reject(failure ?? new Error("the chat has closed"));
+      this.#ended.resolve(failure);
+    }
+  }
+
+  /** Sends that this server leaves, and waits at most 1 second for that. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    this.#wake.resolve();
+    await settlesWithin(this.#ended.promise, CLOSE_TIMEOUT);
+    this.#stream?.end();
+  }
+
+  async *#readAll(state: () => string[]): AsyncGenerator<ExchangeItem> {
+    yield* this.#restore();
+    while (this.#stream) {
+      const stream = this.#stream;
+      try {
+        for await (const message of this.#messages(stream)) {
+          yield* this.#take(message, state);
+          if (!this.#servers.has(this.id) && this.#closing.signal.aborted) {
+            return;
+          }
+        }
+        throw stream.failure ?? new Error("the connection was closed");
+      } catch (error) {
+        if (this.#closing.signal.aborted) return;
+        const isLive = this.#servers.has(this.id);
+        if (error instanceof Lost || !isLive) throw error;
+        this.#log(`Lost the connection to NATS: ${(error as Error).message}`);
+      }
+      yield* this.#reconnect();
+    }
+  }
+
+  /** Connects to NATS, sends heartbeats, and opens the stream. */
+  async #connect(): Promise<RoomStream> {
+    const { servers } = this.#options;
+    const stream = await RoomStream.connect(this.#options);
+    this.#options.servers = [...new Set([...servers, ...stream.discovered])];
+    // Heartbeats come first: JetStream can take seconds to choose a leader.
+    this.#peers.reset();
+    this.#isUnanswered = false;
+    stream.receive(stream.subjects.alive, (text) => this.#hear(text));
+    const timer = setInterval(() => this.#tick(stream, timer), BEAT);
+    this.#tick(stream, timer);
+    try {
+      const { first, last } = await stream.open();
+      const { seq } = this.#position;
+      if (last < seq) {
+        const message = "NATS has lost messages of the room";
+        throw ++this.#short < MAX_SHORT
+          ? new Error(message)
+          : new Lost(message);
+      }
+      this.#short = 0;
+      if (seq === 0) this.#position.seq = Math.max(0, first - 1);
+      return stream;
+    } catch (error) {
+      stream.end();
+      throw stream.failure ?? error;
+    }
+  }
+
+  /** Connects again until that succeeds or the chat closes. */
+  async *#reconnect(): AsyncGenerator<ExchangeItem> {
+    this.#stream = undefined;
+    const connected = this.#retry();
+    const closing = once(this.#closing.signal, "abort").then(() => undefined);
+    const silence = performance.now() - this.#answeredAt;
+    const patience = Math.max(RETRY_PAUSE, NOTICE_AFTER - silence);
+    const isShort = await settlesWithin(connected, patience);
+    if (!isShort) yield { type: "paused" };
+    this.#stream = await Promise.race([connected, closing]);
+    if (this.#stream && !isShort) yield { type: "resumed" };
+  }
+
+  async #retry(): Promise<RoomStream | undefined> {
+    while (!this.#closing.signal.aborted) {
+      try {
+        const stream = await this.#connect();
+        if (!this.#closing.signal.aborted) return stream;
+        stream.end();
+      } catch (error) {
+        if (error instanceof Lost) throw error;
+        this.#log(`Cannot connect to NATS: ${(error as Error).message}`);
+        await delay(RETRY_PAUSE);
+      }
+    }
+  }
+
+  /** Begins with the last state of the room. */
+  async *#restore(): AsyncGenerator<ExchangeItem> {
+    const { subjects } = this.#stream!;
+    const data = await this.#stream!.last(subjects.state);
+    const state = data && await unpackState(data);
+    if (this.#position.seq > (state?.seq ?? 0)) {
+      throw new Error(
+        state
+          ? "NATS has dropped messages after the last state of the room"
+          : "NATS has no state of the room that this version can read",
+      );
+    }
+    if (data && !state) this.#log("Skipped a malformed state of the room");
+    if (!state) return;
+    this.#position = { seq: state.seq, bytes: state.bytes };
+    this.#stored = { ...this.#position, time: Date.now() };
+    this.#servers = new Map(state.servers);
+    for (const [id] of state.servers) this.#peers.add(id, state.bytes);
+    yield { type: "state", entries: state.entries };
+  }
+
+  /** Yields the messages of the stream, and publishes batches at the same time. */
+  async *#messages(stream: RoomStream): AsyncGenerator<StreamMessage> {
+    const publishing = this.#publish(stream);
+    const { seq, time } = this.#position;
+    try {
+      // The last message that was taken shows that the stream is the same one.
+      for await (
+        const message of stream.read(time === undefined ? seq + 1 : seq)
+      ) {
+        if (message.seq !== seq) yield message;
+        else if (message.time.getTime() !== time) {
+          throw new Lost("the stream of the room was replaced");
+        }
+      }
+    } finally {
+      stream.end();
+      this.#wake.resolve();
+      await publishing;
+    }
+  }
+
+  /** Takes a message, and yields the items in it. */
+  async *#take(
+    { seq, time, subject, data }: StreamMessage,
+    state: () => string[],
+  ): AsyncGenerator<ExchangeItem> {
+    if (seq !== this.#position.seq + 1) {
+      throw new Lost("NATS has dropped messages that this server had not read");
+    }
+    const bytes = this.#position.bytes + data.length;
+    if (subject.endsWith(".state")) {
+      this.#stored = { seq, bytes, time: time.getTime() };
+    } else yield* this.#takeBatch(data, time);
+    this.#position = { seq, bytes, time: time.getTime() };
+    if (bytes - this.#beatBytes > BEAT_AFTER) this.#beat(this.#stream!);
+    if (this.#isFirst && this.#isStateOld()) this.#storeState(state());
+  }
+
+  async *#takeBatch(
+    data: Uint8Array,
+    time: Date,
+  ): AsyncGenerator<ExchangeItem> {
+    const [header, ...entries] = new TextDecoder().decode(data).split("\n");
+    const parsed = parseHeader(header);
+    if (parsed === undefined) return this.#log("Skipped a malformed message");
+    const { server, number, gone = [] } = parsed;
+    const isOwn = server === this.id;
+    const last = this.#servers.get(server) ?? (number === 1 ? 0 : undefined);
+    if (last === undefined || number <= last) return; // It is fenced, or a repetition.
+    if (number > last + 1) {
+      if (isOwn && number <= this.#number) {
+        throw new Lost("NATS has lost a message of this server");
+      }
+      return this.#log(`Skipped a message of ${server}: its number is wrong`);
+    }
+    this.#servers.set(server, number);
+    if (number === this.#batch?.number && isOwn) this.#batch = undefined;
+    if (number === 1) this.#join(server);
+    if (entries.length > 0) yield { type: "entries", server, entries, time };
+    for (const id of gone) yield* this.#remove(id);
+  }
+
+  #join(server: string): void {
+    if (server === this.id) this.#live.resolve();
+    else this.#peers.add(server, this.#position.bytes);
+  }
+
+  *#remove(server: string): Generator<ExchangeItem> {
+    if (!this.#servers.delete(server)) return;
+    this.#peers.remove(server);
+    this.#dead.delete(server);
+    this.#wake.resolve();
+    if (server !== this.id) yield { type: "gone", server };
+    else if (!this.#closing.signal.aborted) {
+      throw new Lost("the other servers took this one for dead");
+    }
+  }
+
+  /** Whether this server stores the states of the room. */
+  get #isFirst(): boolean {
+    return this.#servers.keys().next().value === this.id;
+  }
+
+  #isStateOld(): boolean {
+    const { seq, bytes, time = 0 } = this.#position;
+    return seq - this.#stored.seq >= STATE_AFTER.messages ||
+      bytes - this.#stored.bytes >= STATE_AFTER.bytes ||
+      time - this.#stored.time >= STATE_PERIOD;
+  }
+
+  /** Stores the state of the room. If that fails, a later one is stored. */
+  async #storeState(entries: string[]): Promise<void> {
+    const { seq, bytes, time = 0 } = this.#position;
+    this.#stored = { seq, bytes, time };
+    const servers = [...this.#servers];
+    const stream = this.#stream!;
+    try {
+      const state = await packState({ seq, bytes, servers, entries });
+      await stream.publish(stream.subjects.state, state);
+    } catch (error) {
+      const reason = (error as Error).message;
+      this.#log(`Cannot store the state of the room: ${reason}`);
+    }
+  }
+
+  /** Publishes one batch after the other. */
+  async #publish(stream: RoomStream): Promise<void> {
+    try {
+      while (stream.isOpen) {
+        this.#batch ??= this.#nextBatch();
+        const batch = this.#batch;
+        if (batch === undefined) {
+          await this.#wake.promise;
+          this.#wake = Promise.withResolvers();
+          continue;
+        }
+        await stream.publish(stream.subjects.log, batch.text);
+        if (this.#batch === batch) this.#batch = undefined;
+      }
+    } catch (error) {
+      stream.end(error);
+    }
+  }
+
+  /** Returns the next batch, unless there is none or another server is far behind. */
+  #nextBatch(): { number: number; text: string } | undefined {
+    const isFirst = this.#number === 0;
+    const isLast = this.#closing.signal.aborted;
+    const gone = [...this.#dead];
+    const isHeld = this.#position.bytes - this.#peers.slowest > WINDOW;
+    const count = isHeld || isFirst ? 0 : countOf(this.#waiting);
+    const isNeeded = isFirst || isLast || this.#isStateDue;
+    if (this.#hasLeft) return;
+    if (count + gone.length === 0 && !isNeeded) return;
+    this.#isStateDue = false;
+    const entries = this.#waiting.splice(0, count);
+    this.#hasLeft = isLast && this.#waiting.length === 0;
+    if (this.#hasLeft) gone.push(this.id);
+    const number = ++this.#number;
+    return {
+      number,
+      text: formatBatch({ server: this.id, number, gone }, entries),
+    };
+  }
+
+  /** Sends a heartbeat, and looks for those of the others. */
+  #tick(stream: RoomStream, timer: ReturnType<typeof setInterval>): void {
+    if (!stream.isOpen) return clearInterval(timer);
+    if (this.#isUnanswered) {
+      return stream.end(new Error(NO_ANSWER));
+    }
+    this.#isUnanswered = true;
+    this.#beat(stream);
+    if (!this.#servers.has(this.id)) return;
+    for (const server of this.#peers.tick()) this.#dead.add(server);
+    this.#isStateDue = this.#isFirst &&
+      Date.now() - this.#stored.time > STATE_PERIOD;
+    if (this.#dead.size > 0 || this.#isStateDue) this.#wake.resolve();
+  }
+
+  #beat(stream: RoomStream): void {
+    const { bytes } = this.#position;
+    this.#beatBytes = bytes;
+    stream.send(stream.subjects.alive, `${this.id} ${bytes}`);
+  }
+
+  #hear(text: string): void {
+    const [, server, bytes] = /^(\d+) (\d+)$/.exec(text) ?? [];
+    if (server === this.id) {
+      this.#answeredAt = performance.now();
+      this.#isUnanswered = false;
+    } else if (server !== undefined) this.#peers.hear(server, Number(bytes));
+    this.#wake.resolve();
+  }
+}
+
+/** Returns whether a promise settles within a time in milliseconds. */
+async function settlesWithin(
+  promise: Promise<unknown>,
+  time: number,
+): Promise<boolean> {
+  const timeout = new AbortController();
+  const { signal } = timeout;
+  const isSettled = await Promise.race([
+    promise.then(() => true, () => true),
+    delay(time, false, { signal }),
+  ]);
+  timeout.abort();
+  return isSettled;
+}

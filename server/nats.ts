@@ -1,0 +1,206 @@
+// Copyright 2026 the linechat authors. MIT license.
+
+/**
+ * The stream of a room on NATS JetStream. The client of NATS is downloaded when a
+ * connection is made for the first time.
+ *
+ * @module
+ */
+
+type Transport = typeof import("npm:@nats-io/transport-node@3.4.0");
+type JetStream = typeof import("npm:@nats-io/jetstream@3.4.0");
+type NatsConnection = Awaited<ReturnType<Transport["connect"]>>;
+
+/**
+ * The modules of the client. Deno would download them at start if their specifiers were
+ * literals in an `import`.
+ */
+export const CLIENT_MODULES: readonly string[] = [
+  "npm:@nats-io/transport-node@3.4.0",
+  "npm:@nats-io/jetstream@3.4.0",
+];
+
+/** Time limit for a connection, in milliseconds. */
+const CONNECT_TIMEOUT = 3_000;
+/** Time limit for an answer of JetStream, in milliseconds. */
+const REQUEST_TIMEOUT = 2_000;
+/** Size of a new stream, in bytes. It discards its oldest messages then. */
+const STREAM_SIZE = 256 * 1024 * 1024;
+/** Size of the messages that NATS must accept, in bytes. */
+const MAX_PAYLOAD = 1024 * 1024;
+/** The error code of a stream that does not exist. */
+const STREAM_NOT_FOUND = 10059;
+/** The first version that keeps replicas of a stream equal. */
+const REPLICAS_SINCE = [2, 10];
+
+/** The connection of a server, and the stream of its room. See `ClusterOptions`. */
+export interface StreamOptions {
+  servers: readonly string[];
+  room: string;
+  credentials?: string;
+}
+
+/** A message of a stream. */
+export interface StreamMessage {
+  readonly seq: number;
+  readonly time: Date;
+  readonly subject: string;
+  readonly data: Uint8Array;
+}
+
+/** A connection to NATS, from its beginning until it fails or is ended. */
+export class RoomStream {
+  readonly #nc: NatsConnection;
+  readonly #options: StreamOptions;
+  readonly #name: string;
+  readonly #jetstream: JetStream;
+  /** The subjects of the entries, of the states, and of the heartbeats. */
+  readonly subjects: { log: string; state: string; alive: string };
+  /** The reason for which the connection has ended. */
+  failure?: unknown;
+
+  private constructor(
+    nc: NatsConnection,
+    options: StreamOptions,
+    jetstream: JetStream,
+  ) {
+    this.#nc = nc;
+    this.#options = options;
+    this.#jetstream = jetstream;
+    this.#name = `linechat_${options.room}`;
+    const prefix = `linechat.${options.room}`;
+    this.subjects = {
+      log: `${prefix}.log`,
+      state: `${prefix}.state`,
+      alive: `${prefix}.alive`,
+    };
+    void nc.closed().then((error) => this.failure ??= error ?? undefined);
+  }
+
+  /** Connects to the first NATS server that answers. */
+  static async connect(options: StreamOptions): Promise<RoomStream> {
+    const [transport, jetstream] = await Promise.all(
+      CLIENT_MODULES.map((specifier) => import(specifier)),
+    ) as [Transport, JetStream];
+    const { connect, credsAuthenticator } = transport;
+    const nc = await connect({
+      ...authentication(options, credsAuthenticator),
+      servers: [...options.servers],
+      name: "linechat",
+      reconnect: false,
+      timeout: CONNECT_TIMEOUT,
+      tls: options.servers.some((url) => url.startsWith("tls:"))
+        ? {}
+        : undefined,
+    });
+    return new RoomStream(nc, options, jetstream);
+  }
+
+  /** The NATS servers that the connected one knows. */
+  get discovered(): string[] {
+    return this.#nc.info?.connect_urls ?? [];
+  }
+
+  get isOpen(): boolean {
+    return !this.#nc.isClosed();
+  }
+
+  /** Ends the connection. Requests in progress fail. */
+  end(failure?: unknown): void {
+    this.failure ??= failure;
+    this.#nc.close().catch(() => {});
+  }
+
+  /** Sends text to all servers, without storing it. */
+  send(subject: string, text: string): void {
+    if (this.isOpen) this.#nc.publish(subject, text);
+  }
+
+  /** Receives the text that is sent to a subject. */
+  receive(subject: string, onText: (text: string) => void): void {
+    this.#nc.subscribe(subject, {
+      callback: (error, message) =>
+        error ? this.end(error) : onText(message.string()),
+    });
+  }
+
+  /** Opens the stream, or makes it. Returns the numbers of its messages. */
+  async open(): Promise<{ first: number; last: number }> {
+    const { version = "", max_payload = 0, cluster } = this.#nc.info ?? {};
+    if (max_payload < MAX_PAYLOAD) {
+      throw new Error(`max_payload of NATS must be at least ${MAX_PAYLOAD}`);
+    }
+    const canReplicate = isSince(version, REPLICAS_SINCE);
+    const jsm = await this.#manager();
+    const info = await jsm.streams.info(this.#name).catch((error) => {
+      if (error.code !== STREAM_NOT_FOUND) throw error;
+      return jsm.streams.add({
+        name: this.#name,
+        subjects: [this.subjects.log, this.subjects.state],
+        max_bytes: STREAM_SIZE,
+        num_replicas: cluster !== undefined && canReplicate ? 3 : 1,
+      });
+    });
+    const { config: { num_replicas }, state } = info;
+    if (num_replicas > 1 && !canReplicate) {
+      throw new Error(
+        `NATS ${version} can lose lines of a stream with ${num_replicas} replicas, ` +
+          `use NATS ${REPLICAS_SINCE.join(".")} or one replica`,
+      );
+    }
+    return { first: state.first_seq, last: state.last_seq };
+  }
+
+  /** Returns the last message of a subject that is stored, if there is one. */
+  async last(subject: string): Promise<Uint8Array | undefined> {
+    const jsm = await this.#manager();
+    const query = { last_by_subj: subject };
+    return (await jsm.streams.getMessage(this.#name, query))?.data;
+  }
+
+  /**
+   * Yields the stored messages from a number on, and those that follow. NATS sends
+   * more when the last ones were taken.
+   */
+  async *read(seq: number): AsyncGenerator<StreamMessage> {
+    const { consumers } = this.#jetstream.jetstream(this.#nc);
+    const consumer = await consumers.getPushConsumer(this.#name, {
+      opt_start_seq: seq,
+    });
+    yield* await consumer.consume();
+  }
+
+  /** Stores a message and waits until NATS has confirmed that. */
+  async publish(subject: string, data: Uint8Array | string): Promise<void> {
+    await this.#jetstream.jetstream(this.#nc)
+      .publish(subject, data, { timeout: REQUEST_TIMEOUT });
+  }
+
+  #manager() {
+    return this.#jetstream.jetstreamManager(this.#nc, {
+      checkAPI: false,
+      timeout: REQUEST_TIMEOUT,
+    });
+  }
+}
+
+/** Returns the options of a connection with credentials. */
+function authentication(
+  { credentials = "" }: StreamOptions,
+  fromFile: Transport["credsAuthenticator"],
+) {
+  if (credentials.includes("BEGIN NATS USER JWT")) {
+    return { authenticator: fromFile(new TextEncoder().encode(credentials)) };
+  }
+  const [line] = credentials.split(/\r?\n/);
+  const colon = line.indexOf(":");
+  if (line === "") return {};
+  return colon < 0
+    ? { token: line }
+    : { user: line.slice(0, colon), pass: line.slice(colon + 1) };
+}
+
+function isSince(version: string, [major, minor]: number[]): boolean {
+  const [ownMajor, ownMinor] = version.split(".").map(Number);
+  return ownMajor > major || ownMajor === major && ownMinor >= minor;
+}
