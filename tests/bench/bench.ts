@@ -15,6 +15,7 @@
  */
 
 import { parseArgs } from "@std/cli/parse-args";
+import { startCluster } from "./cluster.ts";
 import { type Figures, quantile } from "./load.ts";
 import { draw, short } from "./plot.ts";
 import { ROOT, startServer } from "./process.ts";
@@ -56,12 +57,16 @@ async function measure(
   server: Candidate,
   load: LoadOptions,
 ): Promise<Figures | undefined> {
-  await using running = await startServer(server.command(load), {
-    cwd: server.cwd,
-    address: load.web ? /http:\/\/(\S+):(\d+)\/$/m : undefined,
-  });
+  const { cluster, ...options } = load;
+  await using running = cluster
+    ? await startCluster(server)
+    : await startServer(server.command(load), {
+      cwd: server.cwd,
+      address: load.web ? /http:\/\/(\S+):(\d+)\/$/m : undefined,
+    });
   const { seconds = 5, timeout = 30 } = load;
-  const flags = { ...load, seconds, timeout, pid: running.pid };
+  const other = "other" in running ? running.other : 0;
+  const flags = { ...options, seconds, timeout, other, pid: running.pid };
   const addr = `${running.hostname}:${running.port}`;
   const { success, stdout } = await new Deno.Command(Deno.execPath(), {
     args: [
@@ -91,6 +96,7 @@ async function measureRow(
       if (slow.has(server)) continue;
       if (base?.server && server !== Object.keys(servers)[0]) continue;
       if (load.web && !candidate.hasWeb) continue;
+      if (load.cluster && !candidate.hasCluster) continue;
       const start = performance.now();
       const run: Run = { row, server };
       if (base) {

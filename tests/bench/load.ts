@@ -6,7 +6,8 @@
  * `-n` clients join. `-s` of them send `-l` lines each, of `--size` bytes: as fast
  * as the server accepts them, or at `--rate` lines per second in total, which also
  * measures latency. `--churn` clients join and leave before that. `--web=1` connects
- * WebSockets. Joining, the churn and the load can take `--timeout` seconds each, and the
+ * WebSockets. Every other client connects to the port `--other`, if there is one.
+ * Joining, the churn and the load can take `--timeout` seconds each, and the
  * load at most `--seconds`. `--pid` is the process of the server, for its memory and processor
  * time. `--json` prints all figures in one line, memory in kB.
  */
@@ -19,6 +20,8 @@ import { memoryOf, processorTimeOf } from "./process.ts";
 export interface Load {
   hostname: string;
   port: number;
+  /** The port for every other client; 0 for the same. */
+  other: number;
   /** The number of clients. */
   n: number;
   /** The number of clients that send. */
@@ -281,6 +284,7 @@ if (import.meta.main) {
     boolean: ["json"],
     default: {
       addr: "127.0.0.1:8000",
+      other: 0,
       n: 100,
       s: 10,
       l: 1000,
@@ -293,9 +297,10 @@ if (import.meta.main) {
     },
   });
   const { hostname, port } = new URL(`tcp://${args.addr}`);
-  const { l: lines, n, s, size, rate, churn, web, timeout, seconds } = args;
+  const { l: lines, n, s, size, rate, churn, web, other, timeout, seconds } =
+    args;
   const limits = { timeout, seconds, pid: args.pid as number | undefined };
-  const address = { hostname, port: Number(port) };
+  const address = { hostname, port: Number(port), other };
   const shape = { n, s, lines, size, rate, churn, web };
   const load: Load = { ...address, ...shape, ...limits };
   const figures = await measure(load);

@@ -95,11 +95,13 @@ class Clients {
   }
 
   join(): void {
-    const { clients, rate, web } = this.#share;
+    const { hostname, port, other, clients, rate, web } = this.#share;
     const most = web ? MAX_CONNECTING.web : MAX_CONNECTING.tcp;
     let connecting = 0;
     while (this.#sockets.length < clients) {
-      const socket = new Socket(this.#loop, this.#share);
+      const isOther = other > 0 && this.#sockets.length % 2 === 1;
+      const address = { hostname, port: isOther ? other : port };
+      const socket = new Socket(this.#loop, address);
       this.#sockets.push(socket);
       if (this.#share.web) this.#upgrade(socket);
       const read = rate > 0 ? this.#timer(socket) : this.#counter(socket);

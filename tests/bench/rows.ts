@@ -38,6 +38,15 @@ const latencies: Metric[] = [
   { name: "ms latency, p99", of: ({ p99 }) => p99, less: true },
   cpu,
 ];
+/** Compares one of two servers, which delivers half of the lines, with one server. */
+const cpuRatio: Metric = {
+  name: "% of the CPU per delivery of one server",
+  of: (two, one) =>
+    two.cpuADelivery && one.cpuADelivery &&
+    100 * 2 * two.cpuADelivery / one.cpuADelivery,
+  less: true,
+  ofPart: true,
+};
 
 export const ROWS: Record<string, Row> = {
   "saturated-100": { load: { n: 100, s: 10, l: 20_000 }, metrics: saturated },
@@ -142,6 +151,32 @@ export const ROWS: Record<string, Row> = {
         less: true,
         ofPart: true,
       },
+    ],
+  },
+  "cluster-2x50": {
+    load: { n: 100, s: 10, l: 20_000, cluster: 1 },
+    base: { load: { cluster: 0 } },
+    metrics: [
+      deliveries,
+      {
+        name: "% of the deliveries/s of one server",
+        of: (two, one) => 100 * two.deliveriesASecond / one.deliveriesASecond,
+        ofPart: true,
+      },
+      cpuRatio,
+    ],
+  },
+  "cluster-calm": {
+    load: { n: 100, s: 10, l: 200, rate: 200, seconds: 20, cluster: 1 },
+    base: { load: { cluster: 0 } },
+    metrics: [
+      ...latencies.slice(0, 2),
+      {
+        name: "ms of latency more than one server, p50",
+        of: (two, one) => two.p50 && one.p50 && two.p50 - one.p50,
+        less: true,
+      },
+      cpuRatio,
     ],
   },
   "limit": {

@@ -1,5 +1,6 @@
 /** The servers that the benchmark compares. */
 
+import { HAS_CLUSTER } from "./cluster.ts";
 import { ROOT } from "./process.ts";
 
 /** The options of a load, as `load.ts` takes them on its command line. */
@@ -14,6 +15,8 @@ export interface Candidate {
   command(load: LoadOptions): string[];
   /** Whether clients can be WebSockets. */
   hasWeb?: boolean;
+  /** Whether several servers can share a room. */
+  hasCluster?: boolean;
   /** The version of its platform, unless that is this Deno. */
   version?: string;
 }
@@ -44,6 +47,7 @@ export async function findServers(
       cwd: ROOT,
       command: ({ web }) => chatServer(...web ? ["--web-port", "0"] : []),
       hasWeb: true,
+      hasCluster: HAS_CLUSTER,
     },
   };
   if (before !== undefined) {
