@@ -141,6 +141,7 @@ export class Password {
       if (answer === undefined) break;
       if (this.#failures.areOver(address)) return texts.tooMany;
       if (timingSafeEqual(digestOf(answer), this.#digest)) return;
+      if (HTTP_REQUEST.test(answer)) break;
       this.#failures.add(address);
       this.#options.log?.(texts.wrongFrom(name));
       question = `${texts.wrong}\n${texts.prompt}`;
@@ -148,6 +149,13 @@ export class Password {
     return texts.refused;
   }
 }
+
+/**
+ * Matches the start of an HTTP request. It is not a guess: otherwise a web page could
+ * make the browser of a visitor use up the tries of its address.
+ */
+const HTTP_REQUEST =
+  /^(?:GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE) [/*h]/;
 
 /** Returns bytes of a fixed length, for a comparison in constant time. */
 function digestOf(text: string): Uint8Array<ArrayBuffer> {

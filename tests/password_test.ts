@@ -75,6 +75,20 @@ Deno.test("a client has three tries, and sees nothing of the room", async () => 
   );
 });
 
+Deno.test("an HTTP request is refused, and is not a guess", async () => {
+  await using opened = await open();
+  const { room, logged } = opened;
+  for (let i = 0; i < 6; i++) {
+    await using page = await room.connect("203.0.113.7");
+    await page.send(`POST /${"x".repeat(9 * i)} HTTP/1.1\r\nHost: a\r\n\r\n`);
+    assertEquals((await page.rest()).at(-1), "Cannot enter: wrong password");
+  }
+  assertEquals(logged, []);
+  await using ann = await room.connect("203.0.113.7");
+  await ann.send(`${SECRET}\n/quit\n`);
+  assertMatch((await ann.rest()).at(-1)!, /lists the commands/);
+});
+
 Deno.test("an address that guesses is refused for a minute", async () => {
   let now = 0;
   await using opened = await open({ now: () => now });
