@@ -228,9 +228,13 @@ export class Chat implements AsyncDisposable {
     else if (!client.isClosed) {
       client.spokeAt = Date.now();
       await this.#broadcaster.enter(client);
+      const splitter = new LineSplitter(this.#options.maxLine);
       try {
-        for await (const lines of this.#readLines(client, allowance.lines)) {
-          await this.#handleLines(client, lines, allowance.credit);
+        for await (
+          const lines of this.#readLines(client, splitter, allowance.lines)
+        ) {
+          const { isAscii } = splitter;
+          await this.#handleLines(client, lines, isAscii, allowance.credit);
           if (client.writer.isFinishing) break;
         }
       } catch {
@@ -304,13 +308,13 @@ export class Chat implements AsyncDisposable {
   /** Yields the lines that a client sends, no faster than its rate limit. */
   async *#readLines(
     client: Client,
+    splitter: LineSplitter,
     bucket?: TokenBucket,
   ): AsyncGenerator<string[]> {
     const { maxLine, texts } = this.#options;
     const { id, writer } = client;
     const notify = (text: string) =>
       this.#broadcaster.send({ type: "notice", id, text });
-    const splitter = new LineSplitter(maxLine);
     const opening = new Opening();
     try {
       for await (const chunk of client.read()) {
@@ -339,13 +343,13 @@ export class Chat implements AsyncDisposable {
   async #handleLines(
     client: Client,
     lines: string[],
+    isAscii: boolean,
     credit: TokenBucket,
   ): Promise<void> {
     const { id, writer } = client;
     const name = this.#broadcaster.member(id)?.name ?? client.name;
-    for (
-      const batch of batches(lines, name, this.#options.commands !== false)
-    ) {
+    const hasCommands = this.#options.commands !== false;
+    for (const batch of batches(lines, isAscii, name, hasCommands)) {
       await this.#spend(credit, batch.size);
       client.lines += batch.lines.length;
       if (batch.isCommand) await this.#commands.run(id, batch.lines[0]);
@@ -541,7 +545,7 @@ export class Chat implements AsyncDisposable {
   ): Promise<void> {
     this.#checkName(name);
     this.#checkOpen();
-    for (const { lines, size } of batches(linesOf(text), name, false)) {
+    for (const { lines, size } of batches(linesOf(text), false, name, false)) {
       await this.#spend(this.#credit, size);
       await this.#sendEvent({ type, id: "", name, lines });
     }
@@ -707,6 +711,8 @@ class LineSplitter {
   #isSkipping = false;
   /** The number of lines that were too long. The caller resets it. */
   tooLongCount = 0;
+  /** Whether the lines of the latest chunk have only ASCII characters. */
+  isAscii = true;
 
   constructor(readonly maxLine: number) {}
 
@@ -718,13 +724,14 @@ class LineSplitter {
   /** Returns the lines that a chunk completes. */
   push(chunk: Uint8Array): string[] {
     const lines: string[] = [];
+    this.isAscii = true;
     const end = chunk.lastIndexOf(LF) + 1;
     let start = 0;
     while (start < end) {
       const isUnfinished = this.#length > 0 || this.#isSkipping;
       if (!isUnfinished && end - start <= this.maxLine) {
         // Fast path: no line of the rest can be too long.
-        const text = decode(chunk.subarray(start, end - 1));
+        const text = this.#decode(chunk.subarray(start, end - 1));
         for (const line of text.split("\n")) lines.push(line);
         break;
       }
@@ -770,10 +777,16 @@ class LineSplitter {
 
   #finish(lines: string[]): void {
     if (!this.#isSkipping) {
-      lines.push(decode(this.#buffer.subarray(0, this.#length)));
+      lines.push(this.#decode(this.#buffer.subarray(0, this.#length)));
     }
     this.#isSkipping = false;
     this.#clear();
+  }
+
+  #decode(bytes: Uint8Array): string {
+    const text = decoder.decode(bytes);
+    this.isAscii &&= text.length === bytes.length && !text.includes("\ufffd");
+    return printable(text);
   }
 
   #clear(): void {
@@ -860,6 +873,8 @@ async function* pace(
 const MAX_EVENT = 16 * 1024;
 /** Size that a shorter line counts as, in bytes. It bounds the lines of an event. */
 const MIN_LINE = 64;
+/** Maximum number of UTF-8 bytes of a UTF-16 unit. */
+const MAX_WIDTH = 3;
 /** Credit that a command costs besides its text, in bytes. */
 const COMMAND_COST = 1024;
 /** Credit that joining costs, in bytes. */
@@ -908,35 +923,38 @@ interface Batch {
 /** Groups the lines of a member into batches of limited size. */
 function* batches(
   lines: string[],
+  isAscii: boolean,
   name: string,
   hasCommands: boolean,
 ): Generator<Batch> {
-  // Maximum number of UTF-8 bytes per UTF-16 unit.
-  const width = NOT_ASCII.test(name + lines.join("")) ? 3 : 1;
-  const prefix = width * name.length + 3;
-  let batch: Batch = { lines: [], isCommand: false, size: 0 };
-  for (let line of lines) {
-    const isCommand = hasCommands && line[0] === "/" && line[1] !== "/";
-    if (hasCommands && line.startsWith("//")) line = line.slice(1);
+  const width = isAscii ? 1 : MAX_WIDTH;
+  const prefix = MAX_WIDTH * name.length + 3;
+  let start = 0;
+  let batch = { isCommand: false, size: 0 };
+  for (let end = 0; end < lines.length; end++) {
+    const line = hasCommands ? withSlash(lines[end]) : lines[end];
+    const isEscaped = hasCommands && line.startsWith("//");
+    const isCommand = hasCommands && !isEscaped && line.startsWith("/");
+    lines[end] = isEscaped ? line.slice(1) : line;
     const textSize = prefix + width * line.length; // `/me` broadcasts its text.
     const size = isCommand
       ? COMMAND_COST + textSize
       : Math.max(MIN_LINE, textSize);
     const isFull = isCommand || batch.isCommand ||
       batch.size + size > MAX_EVENT;
-    if (isFull && batch.lines.length > 0) {
-      yield batch;
-      batch = { lines: [], isCommand: false, size: 0 };
-    }
-    batch.lines.push(line);
-    batch.isCommand = isCommand;
-    batch.size += size;
+    if (isFull && end > start) {
+      yield { ...batch, lines: lines.slice(start, end) };
+      start = end;
+      batch = { isCommand, size };
+    } else batch = { isCommand, size: batch.size + size };
   }
-  if (batch.lines.length > 0) yield batch;
+  if (start < lines.length) yield { ...batch, lines: lines.slice(start) };
 }
 
-// deno-lint-ignore no-control-regex
-const NOT_ASCII = /[^\x00-\x7f]/;
+/** Replaces a full-width slash, as Chinese input methods write it, at the start of a line. */
+function withSlash(line: string): string {
+  return line.startsWith("\uff0f") ? "/" + line.slice(1) : line;
+}
 
 /**
  * An event of the room, as {@linkcode Chat.events} reports it. Private messages are

@@ -292,6 +292,17 @@ Deno.test("// sends one slash, and commands keep their place among the lines", a
   ]);
 });
 
+Deno.test("a command can start with the slash of a Chinese input method", async () => {
+  await using room = await meet(["ann", "bob"]);
+  const [ann, bob] = room.clients;
+  await ann.send("\uff0fnick carol\n\uff0f/x\na\uff0fb\n");
+  assertEquals(await bob.lines(3), [
+    "ann is now known as carol",
+    "carol: /x",
+    "carol: a\uff0fb",
+  ]);
+});
+
 Deno.test("without commands, every line is a message and there is no greeting", async () => {
   await using room = openChat({ commands: false });
   await using ann = await TestClient.connect(room.addr);
