@@ -23,15 +23,10 @@
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Exchange, ExchangeItem } from "../mod.ts";
-import {
-  countOf,
-  formatBatch,
-  packState,
-  parseHeader,
-  unpackState,
-} from "./batches.ts";
+import { packState, parseHeader, unpackState } from "./batches.ts";
 import { RoomStream, type StreamMessage, type StreamOptions } from "./nats.ts";
 import { Peers } from "./peers.ts";
+import { Publisher } from "./publisher.ts";
 
 /** Maximum length of an entry, in UTF-16 units: 960 KiB in UTF-8. */
 const MAX_ENTRY = 320 * 1024;
@@ -95,6 +90,10 @@ export class Cluster implements Exchange {
   /** The servers of the room, in the order of their arrival, and their last batches. */
   #servers = new Map<string, number>();
   readonly #peers = new Peers();
+  readonly #publisher = new Publisher(
+    this.id,
+    () => this.#position.bytes - this.#peers.slowest > WINDOW,
+  );
   /** The last message that was taken. */
   #position: { seq: number; time?: number; bytes: number } = {
     seq: 0,
@@ -102,10 +101,6 @@ export class Cluster implements Exchange {
   };
   /** The last state that was read or stored. */
   #stored = { seq: 0, bytes: 0, time: 0 };
-  /** Whether the last batch says that this server leaves. */
-  #hasLeft = false;
-  /** Whether a batch is needed after which the state is stored. */
-  #isStateDue = false;
   /** The size of all messages at the last heartbeat. */
   #beatBytes = 0;
   /** The time at which NATS answered last. */
@@ -113,14 +108,6 @@ export class Cluster implements Exchange {
   #isUnanswered = false;
   /** The number of attempts in which the stream lacked messages. */
   #short = 0;
-  #waiting: string[] = [];
-  /** The batch that is not confirmed yet. */
-  #batch?: { number: number; text: string };
-  /** The number of batches so far. */
-  #number = 0;
-  /** The servers that this one takes for dead. */
-  readonly #dead = new Set<string>();
-  #wake = Promise.withResolvers<void>();
   readonly #closing = new AbortController();
   readonly #live = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Error | undefined>();
@@ -132,7 +119,8 @@ export class Cluster implements Exchange {
   }
 
   /**
-   * Connects to NATS. The room is joined when a chat uses the result.
+   * Connects to NATS. The room is joined when a chat uses the result, which must
+   * happen within 9 seconds.
    *
    * @param options The options.
    * @returns The exchange for one chat.
@@ -171,8 +159,7 @@ export class Cluster implements Exchange {
     if (entry.length > MAX_ENTRY) {
       throw new RangeError("Cannot send: the text is too long for the room");
     }
-    this.#waiting.push(entry);
-    this.#wake.resolve();
+    this.#publisher.add(entry);
   }
 
   /** Yields the entries of all servers. A chat calls this once. */
@@ -200,7 +187,7 @@ export class Cluster implements Exchange {
   /** Sends that this server leaves, and waits at most 1 second for that. */
   async close(): Promise<void> {
     this.#closing.abort();
-    this.#wake.resolve();
+    this.#publisher.close();
     await settlesWithin(this.#ended.promise, CLOSE_TIMEOUT);
     this.#stream?.end();
   }
@@ -306,7 +293,7 @@ export class Cluster implements Exchange {
 
   /** Yields the messages of the stream, and publishes batches at the same time. */
   async *#messages(stream: RoomStream): AsyncGenerator<StreamMessage> {
-    const publishing = this.#publish(stream);
+    const publishing = this.#publisher.run(stream);
     const { seq, time } = this.#position;
     try {
       // The last message that was taken shows that the stream is the same one.
@@ -320,7 +307,7 @@ export class Cluster implements Exchange {
       }
     } finally {
       stream.end();
-      this.#wake.resolve();
+      this.#publisher.wake();
       await publishing;
     }
   }
@@ -354,13 +341,13 @@ export class Cluster implements Exchange {
     const last = this.#servers.get(server) ?? (number === 1 ? 0 : undefined);
     if (last === undefined || number <= last) return; // It is fenced, or a repetition.
     if (number > last + 1) {
-      if (isOwn && number <= this.#number) {
+      if (isOwn && number <= this.#publisher.count) {
         throw new Lost("NATS has lost a message of this server");
       }
       return this.#log(`Skipped a message of ${server}: its number is wrong`);
     }
     this.#servers.set(server, number);
-    if (number === this.#batch?.number && isOwn) this.#batch = undefined;
+    if (isOwn) this.#publisher.confirm(number);
     if (number === 1) this.#join(server);
     if (entries.length > 0) yield { type: "entries", server, entries, time };
     for (const id of gone) yield* this.#remove(id);
@@ -374,8 +361,7 @@ export class Cluster implements Exchange {
   *#remove(server: string): Generator<ExchangeItem> {
     if (!this.#servers.delete(server)) return;
     this.#peers.remove(server);
-    this.#dead.delete(server);
-    this.#wake.resolve();
+    this.#publisher.forget(server);
     if (server !== this.id) yield { type: "gone", server };
     else if (!this.#closing.signal.aborted) {
       throw new Lost("the other servers took this one for dead");
@@ -409,46 +395,6 @@ export class Cluster implements Exchange {
     }
   }
 
-  /** Publishes one batch after the other. */
-  async #publish(stream: RoomStream): Promise<void> {
-    try {
-      while (stream.isOpen) {
-        this.#batch ??= this.#nextBatch();
-        const batch = this.#batch;
-        if (batch === undefined) {
-          await this.#wake.promise;
-          this.#wake = Promise.withResolvers();
-          continue;
-        }
-        await stream.publish(stream.subjects.log, batch.text);
-        if (this.#batch === batch) this.#batch = undefined;
-      }
-    } catch (error) {
-      stream.end(error);
-    }
-  }
-
-  /** Returns the next batch, unless there is none or another server is far behind. */
-  #nextBatch(): { number: number; text: string } | undefined {
-    const isFirst = this.#number === 0;
-    const isLast = this.#closing.signal.aborted;
-    const gone = [...this.#dead];
-    const isHeld = this.#position.bytes - this.#peers.slowest > WINDOW;
-    const count = isHeld || isFirst ? 0 : countOf(this.#waiting);
-    const isNeeded = isFirst || isLast || this.#isStateDue;
-    if (this.#hasLeft) return;
-    if (count + gone.length === 0 && !isNeeded) return;
-    this.#isStateDue = false;
-    const entries = this.#waiting.splice(0, count);
-    this.#hasLeft = isLast && this.#waiting.length === 0;
-    if (this.#hasLeft) gone.push(this.id);
-    const number = ++this.#number;
-    return {
-      number,
-      text: formatBatch({ server: this.id, number, gone }, entries),
-    };
-  }
-
   /** Sends a heartbeat, and looks for those of the others. */
   #tick(stream: RoomStream, timer: ReturnType<typeof setInterval>): void {
     if (!stream.isOpen) return clearInterval(timer);
@@ -458,10 +404,10 @@ export class Cluster implements Exchange {
     this.#isUnanswered = true;
     this.#beat(stream);
     if (!this.#servers.has(this.id)) return;
-    for (const server of this.#peers.tick()) this.#dead.add(server);
-    this.#isStateDue = this.#isFirst &&
-      Date.now() - this.#stored.time > STATE_PERIOD;
-    if (this.#dead.size > 0 || this.#isStateDue) this.#wake.resolve();
+    for (const server of this.#peers.tick()) this.#publisher.bury(server);
+    const isStateDue = Date.now() - this.#stored.time > STATE_PERIOD;
+    // The state is stored when the batch has been read.
+    if (this.#isFirst && isStateDue) this.#publisher.publishEmpty();
   }
 
   #beat(stream: RoomStream): void {
@@ -476,7 +422,7 @@ export class Cluster implements Exchange {
       this.#answeredAt = performance.now();
       this.#isUnanswered = false;
     } else if (server !== undefined) this.#peers.hear(server, Number(bytes));
-    this.#wake.resolve();
+    this.#publisher.wake();
   }
 }
 
