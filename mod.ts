@@ -3320,9 +3320,9 @@ class History {
   constructor(readonly limit: number) {}
 
   /** Adds messages, each with a prefix. */
-  add(prefix: string, messages: string[], time = new Date()): void {
+  add(prefix: string, messages: string[], time?: Date): void {
     if (this.limit === 0) return;
-    this.lastAt = time;
+    this.lastAt = time ?? new Date();
     let size = messages.length * (prefix.length + 1);
     for (const message of messages) size += message.length;
     this.#events.push({ prefix, messages, size });
