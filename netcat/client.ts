@@ -10,6 +10,7 @@ import type { HistoryFile } from "./history_file.ts";
 import { Paste, pasteAnswer } from "./paste.ts";
 import { type Item, Room } from "./room.ts";
 import { Screen } from "./screen.ts";
+import { SecretInput } from "./secret_input.ts";
 import { bold, dim } from "./style.ts";
 import { TEXTS, type Texts } from "./texts.ts";
 import { Tty } from "./tty.ts";
@@ -72,6 +73,12 @@ export class Client {
   readonly #attention: Attention;
   /** The file that keeps the entered lines, unless writing it has failed. */
   #historyFile?: HistoryFile;
+  /** The password that is being typed. */
+  readonly #secret = new SecretInput({
+    enter: (secret) => this.#enterPassword(secret),
+    leave: () => this.#leave(),
+    interrupt: () => this.#exit(130),
+  });
   #peer?: Peer;
   /** The beginning of a line that has not ended. */
   #held = "";
@@ -105,6 +112,7 @@ export class Client {
     }, historyFile?.lines);
     this.#tty.open({
       paste: (text) => this.#insertPaste(text),
+      keys: (text) => this.#takeKeys(text),
       tab: () => this.#complete(),
       key: () => this.#handleKey(),
       focus: (hasFocus) => this.#attention.focus(hasFocus),
@@ -128,6 +136,7 @@ export class Client {
   /** Ends a connection. */
   detach(): void {
     this.#peer = undefined;
+    this.#secret.clear();
     if (this.#held !== "") this.show("\n");
     if (!this.room.isChat || this.hasLeft || this.room.refusal) return;
     const { lines } = this.room.outbox;
@@ -150,7 +159,7 @@ export class Client {
     }
     const rows = this.#rows.join("");
     this.#rows = undefined;
-    if (rows !== "") this.#draw(rows);
+    if (rows !== "" || this.#isAsked) this.#draw(rows);
     this.#attention.showTitle();
     if (this.#held !== "" && !this.room.isChat) {
       this.#heldTimer = setTimeout(() => this.#showHeld(), PROMPT_DELAY);
@@ -195,7 +204,7 @@ export class Client {
   /** Handles Ctrl-D. The server can still send its last lines. */
   #leave(): void {
     this.hasLeft = true;
-    if (!this.#peer) return void this.#exit(0);
+    if (!this.#peer || this.#isAsked) return void this.#exit(0);
     this.#peer.end();
     setTimeout(() => this.#exit(0), LEAVE_TIMEOUT);
   }
@@ -209,7 +218,6 @@ export class Client {
 
   #enterLine(line: string): void {
     const { room } = this;
-    if (room.isAsked) return this.#enterPassword(line);
     if (room.isChat && line.trim() === "") return;
     // A line after a prompt can be a password.
     if (this.#held === "") this.#keep(line);
@@ -227,10 +235,29 @@ export class Client {
     }
   }
 
-  /** Sends a password, which is not shown and not kept. */
-  #enterPassword(line: string): void {
-    if (!this.#peer) this.note(this.texts.notConnected);
-    else if (line !== "") this.#peer.send(line);
+  /** Whether the user types a password, which is not shown and not kept. */
+  get #isAsked(): boolean {
+    return this.#peer !== undefined && this.room.isAsked;
+  }
+
+  /** Sends a password, unless the server checks another one. */
+  #enterPassword(password: string): void {
+    const { question } = this.room;
+    if (question === undefined || password === "") return;
+    this.room.question = undefined;
+    this.#draw(`${question}\n`);
+    this.#peer?.send(password);
+  }
+
+  /** Takes the keys that are not for the editor. Returns the others. */
+  #takeKeys(keys: string): string {
+    if (this.#isAsked) {
+      this.#secret.press(keys);
+      // Keys before the next prompt are discarded.
+      if (this.room.question === undefined) this.#secret.clear();
+      return "";
+    }
+    return this.#paste ? this.#answerPaste(this.#paste, keys) : keys;
   }
 
   /** Adds a line to the file of entered lines. */
@@ -263,9 +290,9 @@ export class Client {
   /** Inserts a paste. If it has many lines, the user is asked first. */
   #insertPaste(text: string): void {
     const paste = new Paste(text);
+    if (this.#isAsked) return void this.#takeKeys(paste.lines[0]);
     if (!paste.isLong) return this.#screen.insert(paste.typed);
     this.#paste = paste;
-    this.#tty.onKeys = (keys) => this.#answerPaste(paste, keys);
     this.#draw();
   }
 
@@ -273,7 +300,6 @@ export class Client {
   #answerPaste(paste: Paste, keys: string): string {
     const { answer, rest } = pasteAnswer(keys) ?? { rest: "" };
     if (answer === undefined) return rest;
-    this.#tty.onKeys = undefined;
     this.#paste = undefined;
     this.#draw();
     if (answer === "send") this.#screen.insert(paste.entered);
@@ -321,6 +347,8 @@ export class Client {
       if (!this.room.isChat) rows.push(`${item.raw}\n`);
       else this.#addItem(item);
     }
+    // Text that was typed before the first prompt can be a password.
+    if (this.#isAsked && !this.room.isChat) this.#screen.discardLine();
     if (this.#hasHinted || !this.room.isGreeted) return;
     this.#hasHinted = true;
     this.note(this.texts.hint);
@@ -342,14 +370,18 @@ export class Client {
 
   /** Prints text, and draws the footer and the prompt below it. */
   #draw(text = ""): void {
-    this.#screen.isSecret = this.room.isAsked;
-    this.#screen.keepsLines = !this.room.isChat && !this.room.isAsked;
+    this.#screen.hidesLine = this.#isAsked;
+    this.#screen.keepsLines = !this.room.isChat || this.#isAsked;
     this.#screen.footer = this.#footer();
     this.#screen.prompt = this.#prompt();
     this.#screen.draw(text);
   }
 
   #prompt(): string {
+    if (this.#isAsked) {
+      const question = cut(this.room.question ?? "", this.#screen.columns - 1);
+      return question.replace(/[:?]$/, "$& ");
+    }
     if (!this.room.isChat) return this.#held;
     const { ownName } = this.room;
     const isShort = widthOf(ownName) <= this.#screen.columns / 3;
@@ -367,7 +399,9 @@ export class Client {
         : "",
       this.#status && `== ${this.#status}`,
       this.#choices,
-      this.#paste ? this.texts.paste(this.#paste.lines.length) : "",
+      this.#paste && !this.#isAsked
+        ? this.texts.paste(this.#paste.lines.length)
+        : "",
     ];
     for (const text of texts.filter((text) => text !== "")) {
       const short = cut(text, MAX_FOOTER_ROWS * columns);

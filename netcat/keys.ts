@@ -5,6 +5,10 @@ export type Input =
   | { type: "keys" | "paste"; text: string }
   | { type: "focus"; hasFocus: boolean };
 
+/** Matches a key: an escape sequence, or a character. */
+// deno-lint-ignore no-control-regex
+export const KEY = /\x1b(?:\[[\d;]*|O)?.|[^]/gu;
+
 const PASTE_START = "\x1b[200~";
 const PASTE_END = "\x1b[201~";
 

@@ -1,6 +1,7 @@
 // Copyright 2026 the linechat authors. MIT license.
 
 import { printable } from "../mod.ts";
+import { KEY } from "./keys.ts";
 
 /** Maximum number of pasted lines that are inserted without a question. */
 const MAX_LINES = 5;
@@ -46,10 +47,6 @@ export class Paste {
     return edited.split(LINE_END);
   }
 }
-
-/** Matches a key: an escape sequence, or a character. */
-// deno-lint-ignore no-control-regex
-const KEY = /\x1b(?:\[[\d;]*|O)?.|[^]/g;
 
 /** Matches a key that answers the question about a paste: a letter, or Escape. */
 // deno-lint-ignore no-control-regex

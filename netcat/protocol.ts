@@ -105,6 +105,11 @@ export function isGreeting(line: Line): line is Line & { type: "welcome" } {
   return line.type === "welcome" && /[:-]\d+$/.test(line.name);
 }
 
+/** Returns whether a notice before the welcome is a prompt, such as `Password:`. */
+export function isPrompt(notice: string): boolean {
+  return /[:?\uff1a\uff1f]$/.test(notice);
+}
+
 /** Returns whether a notice says that an operator has removed the user from the room. */
 export function isRemoval(notice: string): boolean {
   return REMOVED.test(notice);

@@ -6,6 +6,7 @@ import {
   hasCommands,
   historyCount,
   isGreeting,
+  isPrompt,
   isRemoval,
   type Line,
   parseLine,
@@ -56,6 +57,8 @@ export class Room {
   isChat?: boolean;
   /** The reason for which the server refuses the connection. */
   refusal?: string;
+  /** The prompt of the server for a password, until the user answers it. */
+  question?: string;
 
   readonly #send: (line: string) => void;
   readonly #replay = new Replay();
@@ -77,7 +80,7 @@ export class Room {
     return this.isChat === true && this.#phase !== "members";
   }
 
-  /** Whether the server asks for a password. */
+  /** Whether the server asks for a password, or checks it. */
   get isAsked(): boolean {
     return this.#phase === "question";
   }
@@ -86,6 +89,7 @@ export class Room {
   connect(): void {
     this.#phase = "start";
     this.refusal = undefined;
+    this.question = undefined;
     this.#hasCommands = false;
     this.outbox.clear();
     this.#replay.reset();
@@ -128,8 +132,10 @@ export class Room {
       return [];
     }
     if (line.type === "notice") {
+      if (!isPrompt(line.text)) return [{ raw, line }];
       this.#phase = "question";
-      return [{ raw, line }];
+      this.question = line.text;
+      return [];
     }
     this.#requestName();
     this.isChat = isGreeting(line);

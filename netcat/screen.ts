@@ -28,13 +28,15 @@ export class Screen {
   prompt = "";
   /** Whether a line stays on the screen when the user enters it. */
   keepsLines = true;
-  /** Whether the Up key must not recall the lines that are entered. */
-  isSecret = false;
+  /** Whether the typed line is hidden. It is shown again later. */
+  hidesLine = false;
 
   readonly #tty: Tty;
   readonly #editor: Interface;
   /** The footer that is on the screen. */
   #drawn: string[] = [];
+  /** The typed line and its cursor, while they are hidden. */
+  #hidden?: { line: string; cursor: number };
   #isClosed = false;
 
   /** @param history The lines for the Up key, the newest first. */
@@ -66,9 +68,6 @@ export class Screen {
     });
     this.#editor.prompt(); // Below input that was typed before the start.
     this.#editor
-      .on("history", (history) => {
-        if (this.isSecret) history.shift();
-      })
       .on("line", (line) => this.#enter(line, handler))
       .on("SIGINT", () => handler.interrupt())
       .on("close", () => {
@@ -120,6 +119,12 @@ export class Screen {
     this.#editor.write(replacement);
   }
 
+  /** Discards the typed line. */
+  discardLine(): void {
+    this.#erase(this.#editor.getCursorPos().rows);
+    Object.assign(this.#editor, { line: "", cursor: 0 });
+  }
+
   /** Resolves when all output is written to the terminal. */
   flush(): Promise<void> {
     return this.#tty.output.flush();
@@ -161,9 +166,18 @@ export class Screen {
     const below = this.footer.map((line) => `\x1b[2m${line}\x1b[22m\n`);
     this.#tty.output.write(below.join(""));
     this.#drawn = this.footer;
+    this.#hideLine();
     this.#editor.setPrompt(this.prompt);
     this.#setRow(0);
     this.#editor.prompt(true);
+  }
+
+  /** Hides the typed line from the editor, or returns it. */
+  #hideLine(): void {
+    if (this.hidesLine === (this.#hidden !== undefined)) return;
+    const { line, cursor } = this.#editor;
+    Object.assign(this.#editor, this.#hidden ?? { line: "", cursor: 0 });
+    this.#hidden = this.hidesLine ? { line, cursor } : undefined;
   }
 
   #enter(line: string, handler: ScreenHandler): void {

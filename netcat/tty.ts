@@ -48,6 +48,8 @@ const SIGNALS: Partial<Record<Deno.Signal, number>> =
 /** Handles the input of a terminal. */
 export interface TtyHandler {
   paste(text: string): void;
+  /** Handles keys before the editor. Returns the keys for the editor. */
+  keys(text: string): string;
   /** Handles the Tab key. */
   tab(): void;
   /** Handles any key, before its own effect. */
@@ -137,8 +139,6 @@ class Keys extends EventEmitter {
 export class Tty {
   readonly output = new Output();
   readonly keys = new Keys();
-  /** Handles keys before the editor. Returns the keys for the editor. */
-  onKeys?: (text: string) => string;
   readonly #parser = new InputParser();
   #handler!: TtyHandler;
   #timer?: ReturnType<typeof setTimeout>;
@@ -226,7 +226,7 @@ export class Tty {
   }
 
   #press(text: string): void {
-    if (this.onKeys) text = this.onKeys(text);
+    text = this.#handler.keys(text);
     // In a paste without marks, a Tab is a character.
     const parts = text.length > MAX_KEYS ? [text] : text.split("\t");
     for (const [i, part] of parts.entries()) {

@@ -5,6 +5,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 
 import { wrap } from "../netcat/width.ts";
 import { openChat, stall, TestClient } from "./clients.ts";
+import { startServer } from "./commands.ts";
 import { greeting, listen, listenForReset, Peer, TestRoom } from "./room.ts";
 import { Terminal, type TerminalOptions, terminalTest } from "./terminal.ts";
 
@@ -290,7 +291,7 @@ for (const hasLeft of [false, true]) {
       peer = new Peer(await listener.accept());
     }
     await peer.send("-- Password:\n");
-    await terminal.showsRow("-- Password:");
+    await terminal.showsLast(["Password:"]);
     await terminal.type("sesame");
     await terminal.press("Enter");
     assertEquals(await peer.line(), "sesame");
@@ -309,6 +310,204 @@ for (const hasLeft of [false, true]) {
     await Deno.remove(history);
   });
 }
+
+/** Starts a server with a password, and a client in a terminal that it asks. */
+async function openWithPassword(
+  args: string[] = [],
+  password = "sesame",
+  serverArgs: string[] = [],
+) {
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, `${password}\n`);
+  const server = await startServer(
+    ["--password-file", path, ...serverArgs],
+    { permissions: ["-N", "-R"] },
+  );
+  const terminal = await Terminal.open(
+    ["--no-time", ...args, `127.0.0.1:${server.addr.port}`],
+    { columns: 40 },
+  );
+  return {
+    terminal,
+    async [Symbol.asyncDispose]() {
+      await terminal[Symbol.asyncDispose]();
+      await server[Symbol.asyncDispose]();
+      await Deno.remove(path);
+    },
+  };
+}
+
+terminalTest("a password is typed without echo", async () => {
+  await using opened = await openWithPassword(["--name", "ann"]);
+  const { terminal } = opened;
+  await terminal.shows(["Password:"]);
+  const { length } = await terminal.output((o) => o.includes("Password:"));
+  const cursor = ["Password: ".length, 0];
+  await terminal.type("wrong start");
+  await terminal.press("C-u");
+  await terminal.type("tesx");
+  await terminal.press("Left", "Up", "BSpace", "BSpace", "BSpace", "BSpace");
+  await terminal.type("sesamé");
+  await terminal.press("BSpace");
+  await terminal.type("e word");
+  await terminal.press("C-w", "BSpace");
+  assertEquals(await terminal.cursor(), cursor);
+  await terminal.press("Enter");
+  const output = await terminal.output((o) => o.includes("Welcome"));
+  // Nothing is written while keys are pressed.
+  const written = output.slice(length, output.indexOf("Welcome"));
+  assertEquals(
+    written.replace(OWN_ESCAPES, "").replace(/[\r\n\x07 ]/g, ""),
+    "Password:",
+  );
+  await terminal.showsLast(["ann>"]);
+  assertEquals((await terminal.screen())[0], "Password:");
+  await terminal.press("Up");
+  await terminal.type("hello");
+  await terminal.showsLast(["ann> hello"]);
+  await terminal.press("Enter");
+  await terminal.showsLast(["ann: hello", "ann>"]);
+});
+
+terminalTest(
+  "a password has three tries, then the refusal is shown",
+  async () => {
+    await using opened = await openWithPassword();
+    const { terminal } = opened;
+    const rows: string[] = [];
+    for (const text of ["hunter1", "hunter2", "hunter3"]) {
+      await terminal.shows([...rows, "Password:"]);
+      await terminal.type(text);
+      await terminal.press("Enter");
+      rows.push("Password:", "-- Wrong password");
+    }
+    await terminal.assertEnds(1);
+    assertEquals((await terminal.screen()).slice(0, 7), [
+      ...rows.slice(0, 5),
+      "Cannot enter: wrong password",
+      "exit code 1",
+    ]);
+  },
+);
+
+for (
+  const [key, code] of [["C-c", 130], ["C-d", 0], ["C-\\", 131]] as const
+) {
+  terminalTest(`${key} leaves at the prompt for a password`, async () => {
+    await using opened = await openWithPassword();
+    const { terminal } = opened;
+    await terminal.shows(["Password:"]);
+    if (key !== "C-d") await terminal.type("sesame");
+    await terminal.press(key);
+    await terminal.assertEnds(code);
+    assertEquals((await terminal.screen()).slice(0, 2), [
+      "Password:",
+      `exit code ${code}`,
+    ]);
+  });
+}
+
+terminalTest("a password in Chinese is asked for without echo", async () => {
+  await using opened = await openWithPassword([], "芝麻开门", ["--lang", "zh"]);
+  const { terminal } = opened;
+  await terminal.shows(["密码："]);
+  await terminal.type("芝麻");
+  await terminal.type("开关");
+  await terminal.press("BSpace");
+  await terminal.type("门");
+  assertEquals(await terminal.cursor(), ["密码：".length * 2, 0]);
+  await terminal.press("Enter");
+  await terminal.until((screen) =>
+    screen[0] === "密码：" && screen[1]?.startsWith("欢迎 ") === true &&
+    screen.at(-1)!.endsWith(">")
+  );
+});
+
+for (const how of ["paste", "pasteMarked"] as const) {
+  terminalTest(`a password can be pasted (${how})`, async () => {
+    const password = "correct horse 中文 ".repeat(8).trim();
+    await using opened = await openWithPassword([], password);
+    const { terminal } = opened;
+    await terminal.shows(["Password:"]);
+    await terminal[how](password);
+    assertEquals(await terminal.cursor(), ["Password: ".length, 0]);
+    await terminal.press("Enter");
+    await terminal.until((screen) =>
+      screen[0] === "Password:" && screen[1]?.startsWith("Welcome ") === true
+    );
+    const output = await terminal.output((o) => o.includes("Welcome"));
+    assert(!output.includes("horse"));
+  });
+}
+
+terminalTest("a paste of many lines is not shown as a password", async () => {
+  await using pair = await openPair();
+  const { terminal, peer } = pair;
+  await peer.send("-- Password:\n");
+  await terminal.shows(["Password:"]);
+  await terminal.pasteMarked(`sesame\n${PASTE.join("\n")}\n`);
+  await terminal.press("Enter");
+  assertEquals(await peer.line(), "sesame");
+  await terminal.shows(["Password:"]);
+});
+
+terminalTest(
+  "keys between two prompts for a password are discarded",
+  async () => {
+    await using pair = await openPair();
+    const { terminal, peer } = pair;
+    await peer.send("-- Password:\n");
+    await terminal.shows(["Password:"]);
+    await terminal.paste("one\ntwo\nthree");
+    assertEquals(await peer.line(), "one");
+    await peer.send("-- Wrong password\n-- Password:\n");
+    await terminal.shows(["Password:", "-- Wrong password", "Password:"]);
+    await terminal.type("four");
+    await terminal.press("Enter");
+    assertEquals(await peer.line(), "four");
+  },
+);
+
+terminalTest(
+  "a line that is typed waits for the password after a reconnect",
+  async () => {
+    const listener = listen();
+    await using terminal = await Terminal.open(
+      ["--no-time", "--reconnect", `127.0.0.1:${listener.addr.port}`],
+      { columns: 90 },
+    );
+    let peer = new Peer(await listener.accept());
+    await peer.send(`Welcome ${peer.name}\n${greeting()}\n`);
+    await terminal.showsLast([`${peer.name}>`]);
+    await terminal.type("typed");
+    await terminal.press("Left");
+    await terminal.showsLast([`${peer.name}> typed`]);
+    await peer[Symbol.asyncDispose]();
+    peer = new Peer(await listener.accept());
+    listener.close();
+    await peer.send("-- Password:\n");
+    await terminal.showsLast(["Password:"]);
+    await terminal.type("sesame");
+    await terminal.press("Enter");
+    assertEquals(await peer.line(), "sesame");
+    await peer.send(`Welcome ${peer.name}\n${greeting()}\n`);
+    await terminal.showsLast([`${peer.name}> typed`]);
+    await terminal.type("x");
+    await terminal.showsLast([`${peer.name}> typexd`]);
+    await peer[Symbol.asyncDispose]();
+  },
+);
+
+terminalTest("text before the prompt for a password is discarded", async () => {
+  await using pair = await openPair(["--no-time"]);
+  const { terminal, peer } = pair;
+  await terminal.type("early".repeat(20));
+  await terminal.until((screen) => screen[1]?.endsWith("early"));
+  await peer.send("-- Password:\n");
+  await terminal.shows(["Password:"]);
+  await peer.send(`Welcome ${peer.name}\n`);
+  await terminal.showsLast([`Welcome ${peer.name}`, `${peer.name}>`]);
+});
 
 terminalTest("a paste of one line is sent at Enter", async () => {
   await using opened = await openRoom();
