@@ -7,6 +7,7 @@ import { runCommand } from "./commands.ts";
 import { commonStart, complete } from "./complete.ts";
 import { Formatter } from "./format.ts";
 import type { HistoryFile } from "./history_file.ts";
+import { maskSecret } from "./outbox.ts";
 import { Paste, pasteAnswer } from "./paste.ts";
 import { type Item, Room } from "./room.ts";
 import { Screen } from "./screen.ts";
@@ -219,10 +220,14 @@ export class Client {
   #enterLine(line: string): void {
     const { room } = this;
     if (room.isChat && line.trim() === "") return;
-    // A line after a prompt can be a password.
-    if (this.#held === "") this.#keep(line);
+    const isPrivate = this.#held !== "" || !room.hasBegun;
+    // A line after a prompt, or before the first line of the server, can be a password.
+    if (!isPrivate) this.#keep(line);
     if (room.isChat && runCommand(line, this.#commandContext)) return;
-    if (!this.#peer) return this.#enterWithoutPeer(line);
+    // Before the welcome, a room would take the line for a password.
+    if (!this.#peer || room.isChat && !room.hasBegun) {
+      return this.#enterWithoutPeer(line);
+    }
     if (room.isChat) {
       this.hasLeft = QUIT.test(line);
       room.enter(line);
@@ -273,7 +278,7 @@ export class Client {
 
   #enterWithoutPeer(line: string): void {
     if (QUIT.test(line)) return void this.#exit(0);
-    if (this.room.isChat) this.#draw(`${dim(line)}\n`);
+    if (this.room.isChat) this.#draw(`${dim(maskSecret(line))}\n`);
     this.note(this.texts.notConnected);
   }
 

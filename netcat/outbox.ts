@@ -58,10 +58,10 @@ export class Outbox {
     this.#entries.push({ text, kind: "hidden", accepts, onAnswer });
   }
 
-  /** The lines of the user that have no answer yet. */
+  /** The lines of the user that have no answer yet, without secrets. */
   get lines(): string[] {
     return this.#entries.filter(({ kind }) => kind === "entered")
-      .map(({ text }) => text);
+      .map(({ text }) => maskSecret(text));
   }
 
   /** Forgets all lines. */
@@ -112,6 +112,11 @@ export class Outbox {
     onAnswer(notice);
     return kind === "hidden";
   }
+}
+
+/** Replaces the secret of `/nick NAME SECRET`, and all text after it, for the screen. */
+export function maskSecret(line: string): string {
+  return line.replace(/^(\/nick\s+\S+\s+)\S.*/i, "$1********");
 }
 
 /** Returns the message that the room gets from a line. */

@@ -80,6 +80,11 @@ export class Room {
     return this.isChat === true && this.#phase !== "members";
   }
 
+  /** Whether the welcome has come, or the first line of another server. */
+  get hasBegun(): boolean {
+    return this.#phase !== "start" && this.#phase !== "question";
+  }
+
   /** Whether the server asks for a password, or checks it. */
   get isAsked(): boolean {
     return this.#phase === "question";

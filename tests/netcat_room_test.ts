@@ -260,6 +260,23 @@ Deno.test("a reserved name is taken again with its secret", () => {
   assertEquals(sent[0], "/nick dan");
 });
 
+Deno.test("a pending line is listed without the secret of a name", () => {
+  const { room } = openRoom();
+  const lines = [
+    "/nick eve correct-horse",
+    "/NICK  eve\tcorrect-horse 10m",
+    "/nick eve",
+    "/nickname eve x",
+    "use /nick eve x",
+  ];
+  for (const line of lines) room.enter(line);
+  assertEquals(room.outbox.lines, [
+    "/nick eve ********",
+    "/NICK  eve\t********",
+    ...lines.slice(2),
+  ]);
+});
+
 Deno.test("a refused name is requested again when its owner leaves", () => {
   const { sent, receive } = openRoom("Bob");
   receive("-- The name Bob is too similar to bob");

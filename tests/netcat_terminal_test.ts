@@ -193,6 +193,29 @@ terminalTest("lines that the server did not repeat have one note", async () => {
   ]);
 });
 
+terminalTest("the secret of a name is not repeated on the screen", async () => {
+  await using pair = await openPair(["--no-time", "--reconnect"], {
+    columns: 100,
+  });
+  const { terminal, peer, greet } = pair;
+  await greet(100);
+  const prompt = promptOf(peer.name, 100);
+  const line = "/nick eve correct-horse";
+  await terminal.type(line);
+  await terminal.press("Enter");
+  assertEquals(await peer.line(), line);
+  await terminal.showsLast(["/nick eve ********", prompt]);
+  await peer[Symbol.asyncDispose]();
+  await terminal.showsRow(
+    "== The server did not confirm this line; press ↑ to recall it: /nick eve ********",
+  );
+  await terminal.press("Up");
+  await terminal.showsLast([`${prompt} ${line}`]);
+  await terminal.press("Enter");
+  await terminal.until((screen) => screen.at(-4) === "/nick eve ********");
+  assert(!(await terminal.screen()).join("\n").includes("horse"));
+});
+
 terminalTest("blank lines are not sent to a room", async () => {
   await using opened = await openRoom();
   const { room, terminal, name, rows, prompt } = opened;
@@ -495,6 +518,58 @@ terminalTest(
     await terminal.type("x");
     await terminal.showsLast([`${peer.name}> typexd`]);
     await peer[Symbol.asyncDispose]();
+  },
+);
+
+terminalTest(
+  "a line before the first line of the server is not in the file of lines",
+  async () => {
+    const path = await Deno.makeTempFile();
+    await using pair = await openPair(["--no-time", "--history", path], {
+      flags: ["-R", "-W"],
+    });
+    const { terminal, peer } = pair;
+    await terminal.type("sesame");
+    await terminal.press("Enter");
+    assertEquals(await peer.line(), "sesame");
+    await peer.send(`Welcome ${peer.name}\n`);
+    await terminal.showsLast([`${peer.name}>`]);
+    await terminal.type("hello");
+    await terminal.press("Enter");
+    assertEquals(await peer.line(), "hello");
+    assertEquals(await Deno.readTextFile(path), "hello\n");
+    await Deno.remove(path);
+  },
+);
+
+terminalTest(
+  "a line is not sent between a reconnect and the welcome",
+  async () => {
+    using listener = listen();
+    const { port } = listener.addr;
+    await using terminal = await Terminal.open(
+      ["--no-time", "--reconnect", `127.0.0.1:${port}`],
+      { columns: 90 },
+    );
+    const first = new Peer(await listener.accept());
+    await first.send(`Welcome ${first.name}\n`);
+    await terminal.showsLast([`${first.name}>`]);
+    await first[Symbol.asyncDispose]();
+    await using peer = new Peer(await listener.accept());
+    await terminal.showsRow(`== Connected to 127.0.0.1:${port} again`);
+    await terminal.type("early");
+    await terminal.press("Enter");
+    await terminal.showsLast([
+      "early",
+      "== Not connected; line not sent. Press ↑ to recall it.",
+      `${first.name}>`,
+    ]);
+    await peer.send(`Welcome ${peer.name}\n`);
+    await terminal.showsLast([`${peer.name}>`]);
+    await terminal.press("Up");
+    await terminal.type("!");
+    await terminal.press("Enter");
+    assertEquals(await peer.line(), "early!");
   },
 );
 
