@@ -10,7 +10,7 @@
 
 import { parseArgs } from "@std/cli/parse-args";
 import config from "./deno.json" with { type: "json" };
-import { type Lang, LANGS } from "./mod.ts";
+import { type Lang, LANGS, printable } from "./mod.ts";
 
 /** A text for users, in each language. */
 export type Text = Readonly<Record<Lang, string>>;
@@ -289,6 +289,28 @@ export function unreadable(
   return new CommandError({
     en: `Cannot read ${quote(path)}: ${reason}`,
     zh: `无法读取 ${quote(path)}：${reason}`,
+  }, lang);
+}
+
+/** Maximum size of a password, in bytes. A longer line of a client is split. */
+const MAX_PASSWORD = 500;
+
+/**
+ * Reads the password in the first line of a file.
+ *
+ * @throws {CommandError} If the file cannot be read or has no password.
+ */
+export async function readPassword(path: string, lang: Lang): Promise<string> {
+  const text = await Deno.readTextFile(path).catch((error) => {
+    throw unreadable(path, error, lang);
+  });
+  const password = printable(text.split("\n")[0]);
+  const { length } = new TextEncoder().encode(password);
+  if (length > 0 && length <= MAX_PASSWORD) return password;
+  throw new CommandError({
+    en: `Cannot use ${quote(path)}: its first line must be a password ` +
+      `of 1 to ${MAX_PASSWORD} bytes`,
+    zh: `无法使用 ${quote(path)}：第一行必须是 1 到 ${MAX_PASSWORD} 字节的密码`,
   }, lang);
 }
 

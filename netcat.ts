@@ -25,6 +25,7 @@ import {
   invalid,
   parseOptions,
   print,
+  readPassword,
   run,
   UsageError,
 } from "./cli.ts";
@@ -65,6 +66,10 @@ async function main(args: string[], lang: Lang): Promise<number> {
   const historyFile = history === undefined
     ? undefined
     : openHistory(history, lang);
+  const passwordFile = values["password-file"];
+  const password = passwordFile === undefined
+    ? undefined
+    : await readPassword(passwordFile, lang);
   const address = nameOf(target);
   const conn = await connect(target, lang).catch((error) => {
     const reason = explainConnection(error, lang);
@@ -73,11 +78,12 @@ async function main(args: string[], lang: Lang): Promise<number> {
       zh: `无法连接到 ${address}：${reason}`,
     }, lang);
   });
-  if (!isTerminal) return await copy(conn, { address, name, lang });
+  if (!isTerminal) return await copy(conn, { address, name, password, lang });
   return await talk(conn, {
     target,
     address,
     name,
+    password,
     reconnect,
     bell,
     withTime: !values["no-time"],

@@ -46,6 +46,8 @@ export interface ClientOptions {
   address: string;
   /** The name to set on connecting. */
   name?: string;
+  /** The password for the room. Without one, the user is asked. */
+  password?: string;
   /** Whether to show the time before each line. */
   withTime: boolean;
   bell: Bell;
@@ -74,6 +76,8 @@ export class Client {
   readonly #attention: Attention;
   /** The file that keeps the entered lines, unless writing it has failed. */
   #historyFile?: HistoryFile;
+  /** Whether the given password was sent to this server. */
+  #hasSentPassword = false;
   /** The password that is being typed. */
   readonly #secret = new SecretInput({
     enter: (secret) => this.#enterPassword(secret),
@@ -130,6 +134,7 @@ export class Client {
   /** Begins a connection. */
   attach(peer: Peer): void {
     this.#peer = peer;
+    this.#hasSentPassword = false;
     this.room.connect();
     this.setStatus("");
   }
@@ -254,6 +259,16 @@ export class Client {
     this.#peer?.send(password);
   }
 
+  /** Answers a prompt with the given password. A wrong one is not sent twice. */
+  #sendGivenPassword(): void {
+    const { password } = this.#options;
+    if (password === undefined) return;
+    this.room.question = undefined;
+    if (this.#hasSentPassword) this.#peer?.end();
+    else this.#peer?.send(password);
+    this.#hasSentPassword = true;
+  }
+
   /** Takes the keys that are not for the editor. Returns the others. */
   #takeKeys(keys: string): string {
     if (this.#isAsked) {
@@ -354,6 +369,7 @@ export class Client {
     }
     // Text that was typed before the first prompt can be a password.
     if (this.#isAsked && !this.room.isChat) this.#screen.discardLine();
+    if (this.room.question !== undefined) this.#sendGivenPassword();
     if (this.#hasHinted || !this.room.isGreeted) return;
     this.#hasHinted = true;
     this.note(this.texts.hint);

@@ -3,12 +3,7 @@
 import { explain, type Text } from "../cli.ts";
 import { type Lang, printable } from "../mod.ts";
 import { explainConnection } from "./connect.ts";
-import { parseLine } from "./protocol.ts";
-
-const encoder = new TextEncoder();
-
-/** Maximum size of the output of a server that ends in a refusal, in bytes. */
-const MAX_REFUSAL = 1_000;
+import { Opening } from "./opening.ts";
 
 /** The options of `copy`. */
 export interface CopyOptions {
@@ -16,6 +11,8 @@ export interface CopyOptions {
   address: string;
   /** The name to set before stdin is sent. */
   name?: string;
+  /** The password for the room. Without one, the first line of stdin is the password. */
+  password?: string;
   lang: Lang;
 }
 
@@ -27,7 +24,7 @@ export interface CopyOptions {
  */
 export async function copy(
   conn: Deno.Conn,
-  { address, name, lang }: CopyOptions,
+  { address, name, password, lang }: CopyOptions,
 ): Promise<number> {
   let hasFailed = false;
   const fail = (action: Text, reason: string) => {
@@ -39,17 +36,16 @@ export async function copy(
       }[lang],
     );
   };
-  if (name !== undefined) {
-    await conn.write(encoder.encode(`/nick ${name}\n`)).catch(() => {});
-  }
-  // It is not awaited: a broken connection also ends the other direction.
-  untilFailure(Deno.stdin.readable, (error) => {
+  const opening = new Opening();
+  const stdin = untilFailure(Deno.stdin.readable, (error) => {
     const action = { en: "read from stdin", zh: "读取标准输入" };
     fail(action, explain(error, lang));
-  }).pipeTo(conn.writable, { preventClose: true })
+  });
+  // It is not awaited: a broken connection also ends the other direction.
+  ReadableStream.from(opening.enter(stdin, { name, password }))
+    .pipeTo(conn.writable, { preventClose: true })
     .then(() => conn.closeWrite())
     .catch(() => {});
-  const opening = new Opening();
   try {
     await untilFailure(opening.record(conn.readable), (error) => {
       const action = { en: `read from ${address}`, zh: `从 ${address} 读取` };
@@ -80,30 +76,4 @@ function untilFailure(
       onFailure(error);
     }
   })());
-}
-
-/** The first bytes of a server, which can be the reason of a refusal. */
-class Opening {
-  #text = "";
-  readonly #decoder = new TextDecoder();
-
-  /** Passes on chunks of the server, and keeps the first bytes. */
-  async *record(
-    chunks: AsyncIterable<Uint8Array>,
-  ): AsyncGenerator<Uint8Array> {
-    for await (const chunk of chunks) {
-      const left = MAX_REFUSAL - this.#text.length;
-      if (left > 0) {
-        const bytes = chunk.subarray(0, left);
-        this.#text += this.#decoder.decode(bytes, { stream: true });
-      }
-      yield chunk;
-    }
-  }
-
-  /** The reason of the refusal, if no other lines than notices came before it. */
-  get refusal(): string | undefined {
-    const line = this.#text.trimEnd().replace(/^(?:-- .*\n)+/, "");
-    return parseLine(line).type === "refused" ? line : undefined;
-  }
 }

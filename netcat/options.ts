@@ -45,6 +45,13 @@ export const OPTIONS = {
       zh: "连接后设置名字",
     },
   },
+  "password-file": {
+    value: "FILE",
+    help: {
+      en: "read the room's password from this file; needs -R",
+      zh: "从该文件读取聊天室的密码，需要 -R",
+    },
+  },
   reconnect: {
     heading: { en: "In a terminal:", zh: "在终端中：" },
     help: {

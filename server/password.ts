@@ -7,8 +7,8 @@
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
-import { CommandError, quote, unreadable } from "../cli.ts";
-import { type Candidate, type Lang, printable } from "../mod.ts";
+import { readPassword } from "../cli.ts";
+import type { Candidate, Lang } from "../mod.ts";
 import { Attempts } from "./attempts.ts";
 
 /** The number of passwords that a client can try. */
@@ -17,8 +17,6 @@ const MAX_TRIES = 3;
 const MAX_FAILURES = 5;
 /** Time for a client to send the password, in milliseconds. */
 const TIMEOUT = 30_000;
-/** Maximum size of a password, in bytes. A longer line of a client is split. */
-const MAX_SIZE = 500;
 
 /**
  * Options of a {@linkcode Password}.
@@ -96,20 +94,9 @@ export class Password {
    * password does not change.
    */
   async load(): Promise<void> {
-    const { path } = this.#options;
-    const text = await Deno.readTextFile(path).catch((error) => {
-      throw unreadable(path, error, this.#lang);
-    });
-    const password = printable(text.split("\n")[0]);
-    const { length } = new TextEncoder().encode(password);
-    if (length === 0 || length > MAX_SIZE) {
-      throw new CommandError({
-        en: `Cannot use ${quote(path)}: its first line must be a password ` +
-          `of 1 to ${MAX_SIZE} bytes`,
-        zh: `无法使用 ${quote(path)}：第一行必须是 1 到 ${MAX_SIZE} 字节的密码`,
-      }, this.#lang);
-    }
-    this.#digest = digestOf(password);
+    this.#digest = digestOf(
+      await readPassword(this.#options.path, this.#lang),
+    );
   }
 
   /**

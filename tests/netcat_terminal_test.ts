@@ -337,18 +337,21 @@ for (const hasLeft of [false, true]) {
 /** Starts a server with a password, and a client in a terminal that it asks. */
 async function openWithPassword(
   args: string[] = [],
-  password = "sesame",
-  serverArgs: string[] = [],
+  { password = "sesame", lang = "en", isInFile = false } = {},
 ) {
   const path = await Deno.makeTempFile();
   await Deno.writeTextFile(path, `${password}\n`);
+  const option = ["--password-file", path];
   const server = await startServer(
-    ["--password-file", path, ...serverArgs],
+    [...option, "--lang", lang],
     { permissions: ["-N", "-R"] },
   );
   const terminal = await Terminal.open(
-    ["--no-time", ...args, `127.0.0.1:${server.addr.port}`],
-    { columns: 40 },
+    [
+      ...["--no-time", ...args, ...isInFile ? option : []],
+      `127.0.0.1:${server.addr.port}`,
+    ],
+    { flags: ["-R"], columns: 40 },
   );
   return {
     terminal,
@@ -430,8 +433,47 @@ for (
   });
 }
 
+terminalTest("--password-file answers instead of the user", async () => {
+  await using opened = await openWithPassword(["--name", "ann"], {
+    isInFile: true,
+  });
+  const { terminal } = opened;
+  await terminal.showsLast(["ann>"]);
+  const screen = await terminal.screen();
+  assertMatch(screen[0], /^Welcome /);
+  assert(!/Password|sesame/.test(screen.join("\n")));
+});
+
+terminalTest("a wrong --password-file is not sent twice", async () => {
+  using listener = listen();
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, "sesame\n");
+  await using terminal = await Terminal.open(
+    // deno-fmt-ignore
+    ["--reconnect", "--password-file", path, `127.0.0.1:${listener.addr.port}`],
+    { flags: ["-R"] },
+  );
+  await using peer = new Peer(await listener.accept());
+  await peer.send("-- Password:\n");
+  assertEquals(await peer.line(), "sesame");
+  await peer.send("-- Wrong password\n-- Password:\n");
+  assertEquals(await peer.line(), undefined);
+  await peer.send("Cannot enter: wrong password\n");
+  await peer.end();
+  await terminal.assertEnds(1);
+  assertEquals((await terminal.screen()).slice(0, 3), [
+    "-- Wrong password",
+    "Cannot enter: wrong password",
+    "exit code 1",
+  ]);
+  await Deno.remove(path);
+});
+
 terminalTest("a password in Chinese is asked for without echo", async () => {
-  await using opened = await openWithPassword([], "芝麻开门", ["--lang", "zh"]);
+  await using opened = await openWithPassword([], {
+    password: "芝麻开门",
+    lang: "zh",
+  });
   const { terminal } = opened;
   await terminal.shows(["密码："]);
   await terminal.type("芝麻");
@@ -449,7 +491,7 @@ terminalTest("a password in Chinese is asked for without echo", async () => {
 for (const how of ["paste", "pasteMarked"] as const) {
   terminalTest(`a password can be pasted (${how})`, async () => {
     const password = "correct horse 中文 ".repeat(8).trim();
-    await using opened = await openWithPassword([], password);
+    await using opened = await openWithPassword([], { password });
     const { terminal } = opened;
     await terminal.shows(["Password:"]);
     await terminal[how](password);

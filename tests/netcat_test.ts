@@ -135,7 +135,7 @@ Deno.test("netcat.ts sends input at once", async () => {
   }
 });
 
-Deno.test("netcat.ts sends --name as its first line, and then its input unchanged", async () => {
+Deno.test("netcat.ts sends --name after the welcome, and then its input unchanged", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   await using netcat = new Command(
@@ -145,6 +145,7 @@ Deno.test("netcat.ts sends --name as its first line, and then its input unchange
   using peer = await listener.accept();
   await netcat.write("a\0b");
   await netcat.closeStdin();
+  await peer.write(encoder.encode("Welcome 127.0.0.1:1\n"));
   const chunks = await Array.fromAsync(peer.readable);
   assertEquals(
     await new Blob(chunks.map((chunk) => chunk.slice())).text(),
@@ -466,4 +467,84 @@ Deno.test("netcat.ts receives all that it sends from the server", async () => {
   }
   await sent;
   assertEquals(count, 1_250_000);
+});
+
+/** Starts a server with a password. Returns its address and a file with a password. */
+async function startClosed(password: string) {
+  const path = await Deno.makeTempFile();
+  await Deno.writeTextFile(path, "correct horse\n");
+  const server = await startServer(["--password-file", path], {
+    permissions: ["-N", "-R"],
+  });
+  await Deno.writeTextFile(path, `${password}\nnot this line\n`);
+  return {
+    server,
+    path,
+    address: `127.0.0.1:${server.addr.port}`,
+    async [Symbol.asyncDispose]() {
+      await server[Symbol.asyncDispose]();
+      await Deno.remove(path);
+    },
+  };
+}
+
+for (const isInFile of [true, false]) {
+  const origin = isInFile ? "--password-file" : "the first line of stdin";
+  Deno.test(`netcat.ts sends the password of ${origin}, --name and stdin in this order`, async () => {
+    await using closed = await startClosed("correct horse");
+    const args = isInFile ? ["--password-file", closed.path] : [];
+    await using netcat = new Command(
+      "netcat.ts",
+      [...args, "--name", "ann", closed.address],
+      { permissions: ["-N", "-R"] },
+    );
+    await netcat.write(isInFile ? "hello\nbye" : "correct horse\nhello\nbye");
+    await netcat.closeStdin();
+    const output = new TextDecoder().decode(await netcat.stdout());
+    assertMatch(output, /^-- Password:\nWelcome /);
+    assertMatch(output, / is now known as ann\nann: hello\nann: bye\n$/);
+    assertEquals(await netcat.stderr(), "done\n");
+    assertEquals(await netcat.code(), 0);
+  });
+}
+
+Deno.test("netcat.ts sends a wrong password once, and no other lines", async () => {
+  await using closed = await startClosed("battery");
+  await using netcat = new Command(
+    "netcat.ts",
+    ["--password-file", closed.path, "--name", "ann", closed.address],
+    { permissions: ["-N", "-R"] },
+  );
+  await netcat.write("hello\n");
+  assertEquals(await netcat.line(), "-- Password:");
+  assertEquals(await netcat.stderr(), "Cannot enter: wrong password\n");
+  assertEquals(await netcat.code(), 1);
+  closed.server.kill("SIGTERM");
+  assertMatch(
+    await closed.server.stderr(),
+    /^Wrong password from 127\.0\.0\.1:\d+\n$/,
+  );
+});
+
+Deno.test("netcat.ts does not send the password to a room without one", async () => {
+  await using closed = await startClosed("battery");
+  await using server = await startServer();
+  await using netcat = new Command(
+    "netcat.ts",
+    ["--password-file", closed.path, `127.0.0.1:${server.addr.port}`],
+    { permissions: ["-N", "-R"] },
+  );
+  await netcat.write("hello\n");
+  await netcat.closeStdin();
+  const output = new TextDecoder().decode(await netcat.stdout());
+  assertMatch(output, /^Welcome .*\n-- .*\n\S+: hello\n$/);
+});
+
+Deno.test("netcat.ts ends with 1 for a --password-file that it cannot read", async () => {
+  await assertFails(
+    ["--password-file", "missing.txt", "127.0.0.1:1"],
+    1,
+    "Cannot read missing.txt: no such file or directory",
+    { permissions: ["-N", "-R"] },
+  );
 });
