@@ -1,5 +1,6 @@
 // Copyright 2026 the linechat authors. MIT license.
 
+import { isIPv6 } from "node:net";
 import { integer, invalid, unknownArgument, UsageError } from "../cli.ts";
 import { formatAddress, type Lang } from "../mod.ts";
 import { DEFAULT_PORT } from "./options.ts";
@@ -59,6 +60,9 @@ export function parseTarget(
       `端口给出了两次：${ports.join(" 和 ")}`,
     );
   }
+  if (ports.length === 0 && !address.includes("[")) {
+    checkPort(hostname, lang);
+  }
   const target = {
     hostname,
     port: integer(
@@ -113,6 +117,18 @@ function parseAddress(
     }, lang);
   }
   return { hostname, port, isSecure };
+}
+
+/** Refuses an IPv6 address without brackets if it can end in a port. */
+function checkPort(hostname: string, lang: Lang): void {
+  const [, ip, port] = /^(.*):(\d{1,5})$/.exec(hostname) ?? [];
+  if (port === undefined || !isIPv6(ip) || Number(port) > 65_535) return;
+  const form = formatAddress(ip, Number(port));
+  throw invalid({ en: "host", zh: "主机" }[lang], hostname, {
+    en: `for port ${port}, write ${form}; for an address, write [${hostname}]`,
+    zh:
+      `如需端口 ${port}，请写成 ${form}；如果全部是地址，请写成 [${hostname}]`,
+  }, lang);
 }
 
 /** Returns the name of a server for messages. */

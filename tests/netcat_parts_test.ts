@@ -33,6 +33,12 @@ Deno.test("a target can have several forms", () => {
   assertEquals(target(["::1", "80"]), "[::1]:80");
   assertEquals(target(["[::1]"]), "[::1]:8000");
   assertEquals(target(["[::1]:80"]), "[::1]:80");
+  assertEquals(target(["[::1:8000]"]), "[::1:8000]:8000");
+  assertEquals(target(["::1:8000", "80"]), "[::1:8000]:80");
+  assertEquals(target(["fe80::1:a"]), "[fe80::1:a]:8000");
+  assertEquals(target(["2001:db8::443"]), "[2001:db8::443]:8000");
+  assertEquals(target(["::ffff:1.2.3.4"]), "[::ffff:1.2.3.4]:8000");
+  assertEquals(target(["1:2:3:4:5:6:7:8"]), "[1:2:3:4:5:6:7:8]:8000");
   assertEquals(target(["linechat://a:1"]), "a:1");
   assertEquals(target(["linechat://[::1]:80/"]), "[::1]:80");
   assertEquals(target(["linechats://a"]), "a:8000 TLS");
@@ -53,6 +59,21 @@ Deno.test("the error for a wrong target names the right form", () => {
     refusal(["8510"]),
     "Invalid host 8510: for a port on this machine, write localhost:8510",
   );
+  for (
+    const [host, form] of [["::1:8000", "[::1]:8000"], [
+      "fe80::1:80",
+      "[fe80::1]:80",
+    ]]
+  ) {
+    const port = form.slice(form.lastIndexOf(":") + 1);
+    assertEquals(
+      refusal([host]),
+      `Invalid host ${host}: for port ${port}, write ${form}; ` +
+        `for an address, write [${host}]`,
+    );
+    assertEquals(refusal([`linechat://${host}`]), refusal([host]));
+  }
+  assert(refusal(["::1:18000"]).includes("write [::1]:18000;"));
   for (const port of ["", "0", "65536", "http", "0x50"]) {
     const message = refusal([`a:${port}`]);
     assert(message.startsWith("Invalid port"), message);

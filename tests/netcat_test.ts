@@ -305,6 +305,11 @@ for (
     ["a host of two lines", ["a\nb", "1"], 'Invalid host "a\\nb"'],
     ["another scheme", ["http://localhost:1"], "Invalid host"],
     ["a port alone", ["8000"], "Invalid host 8000"],
+    [
+      "an IPv6 address with a port",
+      ["::1:8000"],
+      "Invalid host ::1:8000: for port 8000, write [::1]:8000;",
+    ],
     ["an empty port", ["::1", ""], 'Invalid port ""'],
     ["a port that is a word", ["::1", "http"], "Invalid port http"],
     ["a hexadecimal port", ["::1", "0x50"], "Invalid port 0x50"],
