@@ -4,6 +4,7 @@ import { assert, assertEquals } from "@std/assert";
 import { UsageError } from "../cli.ts";
 import { HistoryFile } from "../netcat/history_file.ts";
 import { Paste, pasteAnswer } from "../netcat/paste.ts";
+import { SecretInput } from "../netcat/secret_input.ts";
 import { nameOf, parseTarget } from "../netcat/target.ts";
 import { Watchdog } from "../netcat/watchdog.ts";
 
@@ -86,6 +87,19 @@ Deno.test("the error for a wrong target names the right form", () => {
     "--unix takes no host, no port and no --tls",
   );
   assertEquals(refusal(["a", "1", "x"]), "Unknown argument x: see --help");
+});
+
+Deno.test("keys that move the cursor are not a part of a secret", () => {
+  const events: string[] = [];
+  const input = new SecretInput({
+    enter: (secret) => events.push(secret),
+    leave: () => events.push("leave"),
+    interrupt: () => events.push("interrupt"),
+  });
+  input.press("\x7fa\u{1f600}\x7fb\x1b[Ac\x1b[1;5D\x1bOPd\x01\te\x04\r");
+  input.press("one two \x17\x08\n");
+  input.press("x\x15\x04\x03\r");
+  assertEquals(events, ["abcd\te", "one", "leave", "interrupt", ""]);
 });
 
 Deno.test("a history file is readable by its user only, and contains no secrets", async () => {

@@ -547,15 +547,23 @@ terminalTest(
     await terminal.type("typed");
     await terminal.press("Left");
     await terminal.showsLast([`${peer.name}> typed`]);
+    await terminal.pasteMarked(PASTE.join("\n"));
+    const question = "Paste 6 lines? (s)end, (e)dit or (d)iscard";
+    await terminal.showsLast([question, `${peer.name}> typed`]);
     await peer[Symbol.asyncDispose]();
     peer = new Peer(await listener.accept());
     listener.close();
     await peer.send("-- Password:\n");
-    await terminal.showsLast(["Password:"]);
+    const screen = await terminal.until((screen) =>
+      screen.at(-1) === "Password:"
+    );
+    assert(!screen.includes(question));
     await terminal.type("sesame");
     await terminal.press("Enter");
     assertEquals(await peer.line(), "sesame");
     await peer.send(`Welcome ${peer.name}\n${greeting()}\n`);
+    await terminal.showsLast([question, `${peer.name}> typed`]);
+    await terminal.type("d");
     await terminal.showsLast([`${peer.name}> typed`]);
     await terminal.type("x");
     await terminal.showsLast([`${peer.name}> typexd`]);
