@@ -367,7 +367,7 @@ export class Chat implements AsyncDisposable {
     }
   }
 
-  /** Spends credit. A sender without credit waits for its turn. */
+  /** Spends credit. A sender that has overdrawn its credit waits for its turn first. */
   async #spend(credit: TokenBucket, size: number): Promise<void> {
     if (credit.level < 0) await this.#backpressure.turn();
     credit.spend(size);
@@ -880,7 +880,7 @@ const COMMAND_COST = 1024;
 /** Credit that joining costs, in bytes. */
 const ENTRY_COST = 256;
 
-/** An event of the room. Clients cause it, or the program (with an empty id). */
+/** An event of the room, which a client or the program causes. The program has no id. */
 type RoomEvent = { time?: Date } & (SharedEvent | LocalEvent);
 
 /** An event that an {@linkcode Exchange} carries to all servers of the room. */
@@ -3179,7 +3179,7 @@ function builtInCommands(
       if (text !== "") await say(text);
       await leave();
     }),
-    // For the list only: a line that starts with two slashes is a message.
+    // Only for /help: a line that starts with two slashes is sent as a message.
     "/": command(help.slash, () => {}),
     help: command(help.help, ({ member, reply }) => {
       const listed = [...all()].filter((command) =>
