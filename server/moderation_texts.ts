@@ -27,9 +27,9 @@ const EN = {
   noAddress: (name: string) => `${name} has no address. Use /kick ${name}`,
   kicked: (name: string) => `Removed ${name}`,
   wasBanned: ({ network, until, reason }: Ban) =>
-    `Banned ${network} ${
-      until ? `until ${formatTime(until)}` : "until /unban"
-    }${reason && `: ${reason}`}`,
+    `Banned ${network} until ${until ? formatTime(until) : "/unban"}${
+      reason && `: ${reason}`
+    }`,
   wasUnbanned: (network: Network) => `${network} is not banned any more`,
   notBanned: (network: Network) => `${network} is not banned`,
   partOfBan: (network: Network, other: Network) =>
@@ -39,16 +39,16 @@ const EN = {
   bans: (count: number) =>
     count === 0 ? "No bans" : `${count} ${count === 1 ? "ban" : "bans"}:`,
   ban: ({ network, until, by, reason }: Ban) =>
-    `${network} ${
-      until ? `until ${formatTime(until)}` : "until /unban"
-    }, by ${by}${reason && `: ${reason}`}`,
+    `${network} until ${until ? formatTime(until) : "/unban"}, by ${by}${
+      reason && `: ${reason}`
+    }`,
   mutes: (count: number) => `${count} ${count === 1 ? "mute" : "mutes"}:`,
   mute: (name: string, network?: Network, until?: Date) =>
-    `${name}${network ? ` (${network})` : ""} ${
-      until ? `until ${formatTime(until)}` : "until /unmute"
+    `${name}${network ? ` (${network})` : ""} until ${
+      until ? formatTime(until) : "/unmute"
     }`,
   wasMuted: (name: string, until?: Date) =>
-    `Muted ${name} ${until ? `until ${formatTime(until)}` : "until /unmute"}`,
+    `Muted ${name} until ${until ? formatTime(until) : "/unmute"}`,
   youAreMuted: (until?: Date) =>
     `You are muted${until ? ` until ${formatTime(until)}` : ""}`,
   muted: (until?: Date) =>
@@ -77,7 +77,7 @@ const EN = {
       : ["connected to another server"],
   ],
   whoisMuted: (until?: Date) =>
-    `muted ${until ? `until ${formatTime(until)}` : "until /unmute"}`,
+    `muted until ${until ? formatTime(until) : "/unmute"}`,
   banned: (reason: string, until?: Date) =>
     `you are banned${until ? ` until ${formatTime(until)}` : ""}${
       reason && `: ${reason}`
@@ -110,25 +110,20 @@ const ZH: Texts = {
   noAddress: (name) => `${name} 没有地址，请用 /kick ${name}`,
   kicked: (name) => `已移出 ${name}`,
   wasBanned: ({ network, until, reason }) =>
-    `已封禁 ${network}，${until ? `至 ${formatTime(until)}` : "直到 /unban"}${
-      reason && `：${reason}`
-    }`,
+    `已封禁 ${network}，${untilOr("/unban", until)}${reason && `：${reason}`}`,
   wasUnbanned: (network) => `已解除对 ${network} 的封禁`,
   notBanned: (network) => `${network} 没有被封禁`,
   partOfBan: (network, other) => `${network} 属于被封禁的 ${other}`,
   unsaved: (reason) => `服务器重启后此更改会丢失。${reason}`,
   bans: (count) => count === 0 ? "没有封禁" : `${count} 条封禁：`,
   ban: ({ network, until, by, reason }) =>
-    `${network} ${
-      until ? `至 ${formatTime(until)}` : "直到 /unban"
-    }，由 ${by} 设置${reason && `：${reason}`}`,
+    `${network} ${untilOr("/unban", until)}，由 ${by} 设置${
+      reason && `：${reason}`
+    }`,
   mutes: (count) => `${count} 条禁言：`,
   mute: (name, network, until) =>
-    `${name}${network ? `（${network}）` : " "}${
-      until ? `至 ${formatTime(until)}` : "直到 /unmute"
-    }`,
-  wasMuted: (name, until) =>
-    `已禁言 ${name}，${until ? `至 ${formatTime(until)}` : "直到 /unmute"}`,
+    `${name}${network ? `（${network}）` : " "}${untilOr("/unmute", until)}`,
+  wasMuted: (name, until) => `已禁言 ${name}，${untilOr("/unmute", until)}`,
   youAreMuted: (until) =>
     until ? `你已被禁言，至 ${formatTime(until)}` : "你已被禁言",
   muted: (until) =>
@@ -164,6 +159,11 @@ const ZH: Texts = {
 };
 
 export const TEXTS: Readonly<Record<Lang, Texts>> = { en: EN, zh: ZH };
+
+/** Formats the end of a ban or a mute in Chinese: a time, or the command that ends it. */
+function untilOr(command: string, until?: Date): string {
+  return until ? `至 ${formatTime(until)}` : `直到 ${command}`;
+}
 
 /** Formats a time to the minute. */
 function formatTime(time: Date): string {
