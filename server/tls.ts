@@ -14,6 +14,7 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import { writeAll } from "./transport.ts";
 
 /** Initial and maximum size of a read buffer, in bytes. */
 const READ_SIZE = { first: 512, largest: 16 * 1024 };
@@ -214,12 +215,6 @@ class Transport extends Duplex {
     _encoding: string,
     callback: (error?: Error) => void,
   ): void {
-    this.flushed = this.#writeAll(bytes).then(() => callback(), callback);
-  }
-
-  async #writeAll(bytes: Uint8Array): Promise<void> {
-    while (bytes.length > 0) {
-      bytes = bytes.subarray(await this.#conn.write(bytes));
-    }
+    this.flushed = writeAll(this.#conn, bytes).then(() => callback(), callback);
   }
 }

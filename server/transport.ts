@@ -1,7 +1,7 @@
 // Copyright 2026 the linechat authors. MIT license.
 
 /**
- * The connections below HTTP and WebSockets.
+ * The connections below TLS, HTTP and WebSockets.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export type Transport = Extract<Connection, { read: unknown }>;
 
 /** Writes all bytes. */
 export async function writeAll(
-  conn: Transport,
+  conn: Pick<Transport, "write">,
   bytes: Uint8Array,
 ): Promise<void> {
   while (bytes.length > 0) bytes = bytes.subarray(await conn.write(bytes));
