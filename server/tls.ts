@@ -14,10 +14,8 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
-import { writeAll } from "./transport.ts";
+import { nextReadSize, READ_SIZE, writeAll } from "./transport.ts";
 
-/** Initial and maximum size of a read buffer, in bytes. */
-const READ_SIZE = { first: 512, largest: 16 * 1024 };
 /** Maximum size of one write, in bytes. */
 const WRITE_SIZE = 64 * 1024;
 /**
@@ -199,12 +197,9 @@ class Transport extends Duplex {
     const buffer = new Uint8Array(this.#readSize);
     try {
       const size = await this.#conn.read(buffer);
-      if (size === buffer.length) {
-        this.#readSize = Math.min(2 * size, READ_SIZE.largest);
-      } else if (size !== null && 4 * size < buffer.length) {
-        this.#readSize = Math.max(buffer.length / 2, READ_SIZE.first);
-      }
-      this.push(size === null ? null : buffer.subarray(0, size));
+      if (size === null) return void this.push(null);
+      this.#readSize = nextReadSize(buffer.length, size);
+      this.push(buffer.subarray(0, size));
     } catch (error) {
       this.destroy(error as Error);
     }

@@ -22,6 +22,18 @@ import type { Connection } from "../mod.ts";
  */
 export type Transport = Extract<Connection, { read: unknown }>;
 
+/** Initial and maximum size of a read buffer, in bytes. */
+export const READ_SIZE = { first: 512, largest: 16 * 1024 };
+
+/**
+ * Returns the size of the next read buffer: a larger one after a full one, and a smaller
+ * one after one that was mostly empty, since a pending read holds it.
+ */
+export function nextReadSize(length: number, size: number): number {
+  if (size === length) return Math.min(2 * length, READ_SIZE.largest);
+  return 4 * size < length ? Math.max(length / 2, READ_SIZE.first) : length;
+}
+
 /** Writes all bytes. */
 export async function writeAll(
   conn: Pick<Transport, "write">,

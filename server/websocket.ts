@@ -19,10 +19,12 @@ import {
   Opcode,
   textFrame,
 } from "./frames.ts";
-import { type Transport, writeAll } from "./transport.ts";
-
-/** The first and the largest number of bytes that are read at once. */
-const READ_SIZE = { first: 512, largest: 16 * 1024 };
+import {
+  nextReadSize,
+  READ_SIZE,
+  type Transport,
+  writeAll,
+} from "./transport.ts";
 
 /** Writes frames one after another, so that a control frame never splits another frame. */
 class FrameWriter {
@@ -121,12 +123,8 @@ export class WebSocketConn implements Transport {
     const size = await this.#conn.read(buffer);
     this.#waitingSince = undefined;
     if (size === null) return null;
-    if (size === buffer.length && size < READ_SIZE.largest) {
-      this.#buffer = new Uint8Array(2 * size);
-    } else if (4 * size < buffer.length) {
-      const length = Math.max(READ_SIZE.first, buffer.length / 2);
-      this.#buffer = new Uint8Array(length);
-    }
+    const next = nextReadSize(buffer.length, size);
+    if (next !== buffer.length) this.#buffer = new Uint8Array(next);
     return buffer.subarray(0, size);
   }
 
