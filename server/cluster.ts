@@ -194,6 +194,7 @@ export class Cluster implements Exchange {
 
   async *#readAll(state: () => string[]): AsyncGenerator<ExchangeItem> {
     yield* this.#restore();
+    await this.#subscribe(this.#stream!);
     while (this.#stream) {
       const stream = this.#stream;
       try {
@@ -243,6 +244,18 @@ export class Cluster implements Exchange {
     }
   }
 
+  /** Subscribes to the messages after the last one that was taken. */
+  async #subscribe(stream: RoomStream): Promise<void> {
+    const { seq, time } = this.#position;
+    try {
+      // The last message that was taken shows that the stream is the same one.
+      await stream.subscribe(time === undefined ? seq + 1 : seq);
+    } catch (error) {
+      stream.end();
+      throw stream.failure ?? error;
+    }
+  }
+
   /** Connects again until that succeeds or the chat closes. */
   async *#reconnect(): AsyncGenerator<ExchangeItem> {
     this.#stream = undefined;
@@ -260,6 +273,7 @@ export class Cluster implements Exchange {
     while (!this.#closing.signal.aborted) {
       try {
         const stream = await this.#connect();
+        await this.#subscribe(stream);
         if (!this.#closing.signal.aborted) return stream;
         stream.end();
       } catch (error) {
@@ -296,10 +310,7 @@ export class Cluster implements Exchange {
     const publishing = this.#publisher.run(stream);
     const { seq, time } = this.#position;
     try {
-      // The last message that was taken shows that the stream is the same one.
-      for await (
-        const message of stream.read(time === undefined ? seq + 1 : seq)
-      ) {
+      for await (const message of stream.read()) {
         if (message.seq !== seq) yield message;
         else if (message.time.getTime() !== time) {
           throw new Lost("the stream of the room was replaced");

@@ -9,6 +9,8 @@
 
 type Transport = typeof import("npm:@nats-io/transport-node@3.4.0");
 type JetStream = typeof import("npm:@nats-io/jetstream@3.4.0");
+type Client = Transport & JetStream;
+type ConsumerMessages = import("npm:@nats-io/jetstream@3.4.0").ConsumerMessages;
 type NatsConnection = Awaited<ReturnType<Transport["connect"]>>;
 
 /**
@@ -24,6 +26,11 @@ export const CLIENT_MODULES: readonly string[] = [
 const CONNECT_TIMEOUT = 3_000;
 /** Time limit for an answer of JetStream, in milliseconds. */
 const REQUEST_TIMEOUT = 2_000;
+/**
+ * Time without messages after which NATS sends a heartbeat of the stream, in
+ * milliseconds. The connection ends when two are missing.
+ */
+const IDLE_HEARTBEAT = 1_000;
 /** Size of a new stream, in bytes. It discards its oldest messages then. */
 const STREAM_SIZE = 256 * 1024 * 1024;
 /** Size of the messages that NATS must accept, in bytes. */
@@ -32,6 +39,7 @@ const MAX_PAYLOAD = 1024 * 1024;
 const STREAM_NOT_FOUND = 10059;
 /** The first version that keeps replicas of a stream equal. */
 const REPLICAS_SINCE = [2, 10];
+const SKIPPED = "NATS has skipped messages";
 
 /** The connection of a server, and the stream of its room. See `ClusterOptions`. */
 export interface StreamOptions {
@@ -53,20 +61,22 @@ export class RoomStream {
   readonly #nc: NatsConnection;
   readonly #options: StreamOptions;
   readonly #name: string;
-  readonly #jetstream: JetStream;
+  readonly #client: Client;
   /** The subjects of the entries, of the states, and of the heartbeats. */
   readonly subjects: { log: string; state: string; alive: string };
   /** The reason for which the connection has ended. */
   failure?: unknown;
+  #isEnded = false;
+  #messages?: ConsumerMessages;
 
   private constructor(
     nc: NatsConnection,
     options: StreamOptions,
-    jetstream: JetStream,
+    client: Client,
   ) {
     this.#nc = nc;
     this.#options = options;
-    this.#jetstream = jetstream;
+    this.#client = client;
     this.#name = `linechat_${options.room}`;
     const prefix = `linechat.${options.room}`;
     this.subjects = {
@@ -79,12 +89,10 @@ export class RoomStream {
 
   /** Connects to the first NATS server that answers. */
   static async connect(options: StreamOptions): Promise<RoomStream> {
-    const [transport, jetstream] = await Promise.all(
-      CLIENT_MODULES.map((specifier) => import(specifier)),
-    ) as [Transport, JetStream];
-    const { connect, credsAuthenticator } = transport;
-    const nc = await connect({
-      ...authentication(options, credsAuthenticator),
+    const modules = CLIENT_MODULES.map((specifier) => import(specifier));
+    const client: Client = Object.assign({}, ...await Promise.all(modules));
+    const nc = await client.connect({
+      ...authentication(options, client.credsAuthenticator),
       servers: [...options.servers],
       name: "linechat",
       reconnect: false,
@@ -93,7 +101,7 @@ export class RoomStream {
         ? {}
         : undefined,
     });
-    return new RoomStream(nc, options, jetstream);
+    return new RoomStream(nc, options, client);
   }
 
   /** The NATS servers that the connected one knows. */
@@ -102,12 +110,13 @@ export class RoomStream {
   }
 
   get isOpen(): boolean {
-    return !this.#nc.isClosed();
+    return !this.#isEnded && !this.#nc.isClosed();
   }
 
   /** Ends the connection. Requests in progress fail. */
   end(failure?: unknown): void {
     this.failure ??= failure;
+    this.#isEnded = true; // The client closes later.
     this.#nc.close().catch(() => {});
   }
 
@@ -159,25 +168,65 @@ export class RoomStream {
   }
 
   /**
-   * Yields the stored messages from a number on, and those that follow. NATS sends
-   * more when the last ones were taken.
+   * Subscribes to the stored messages from a number on, and to those that follow. NATS
+   * sends more when the last ones were taken.
    */
-  async *read(seq: number): AsyncGenerator<StreamMessage> {
-    const { consumers } = this.#jetstream.jetstream(this.#nc);
-    const consumer = await consumers.getPushConsumer(this.#name, {
+  async subscribe(seq: number): Promise<void> {
+    // An ordered consumer of the client would notice the end of its NATS server
+    // after 60 to 90 seconds.
+    const { createInbox, jetstream, nanos } = this.#client;
+    const delivery = {
+      deliver_subject: createInbox(),
+      idle_heartbeat: nanos(IDLE_HEARTBEAT),
+    };
+    const { consumers } = jetstream(this.#nc);
+    const consumer = await consumers.getBoundPushConsumer(delivery);
+    this.#messages = await consumer.consume();
+    const jsm = await this.#manager();
+    await jsm.consumers.add(this.#name, {
+      ...delivery,
+      name: crypto.randomUUID(),
+      deliver_policy: "by_start_sequence",
       opt_start_seq: seq,
+      ack_policy: "none",
+      flow_control: true,
+      num_replicas: 1,
     });
-    yield* await consumer.consume();
+  }
+
+  /** Yields the messages of the subscription. */
+  async *read(): AsyncGenerator<StreamMessage> {
+    const messages = this.#messages!;
+    void this.#watch(messages);
+    let count = 0;
+    for await (const message of messages) {
+      if (message.info.deliverySequence !== ++count) throw new Error(SKIPPED);
+      yield message;
+    }
+  }
+
+  /** Ends the connection if NATS sends no more messages, or has skipped some. */
+  async #watch(messages: ConsumerMessages): Promise<void> {
+    for await (const status of messages.status()) {
+      if (status.type === "heartbeats_missed") {
+        this.end(new Error("NATS sends no messages"));
+      } else if (status.type === "heartbeat") {
+        const received = messages.getProcessed() + messages.getPending();
+        if (received < status.lastConsumerSequence) {
+          this.end(new Error(SKIPPED));
+        }
+      }
+    }
   }
 
   /** Stores a message and waits until NATS has confirmed that. */
   async publish(subject: string, data: Uint8Array | string): Promise<void> {
-    await this.#jetstream.jetstream(this.#nc)
+    await this.#client.jetstream(this.#nc)
       .publish(subject, data, { timeout: REQUEST_TIMEOUT });
   }
 
   #manager() {
-    return this.#jetstream.jetstreamManager(this.#nc, {
+    return this.#client.jetstreamManager(this.#nc, {
       checkAPI: false,
       timeout: REQUEST_TIMEOUT,
     });
