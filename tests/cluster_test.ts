@@ -3,9 +3,19 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { CLIENT_MODULES, RoomStream } from "../server/nats.ts";
+import { RoomStream } from "../server/nats.ts";
 import { linesOf, TestClient } from "./clients.ts";
-import { Command, type Server, startServer } from "./commands.ts";
+import {
+  enter,
+  join,
+  natsTest,
+  PAUSED,
+  progress,
+  RESUMED,
+  talkWhile,
+  until,
+} from "./cluster.ts";
+import { Command, startServer } from "./commands.ts";
 import {
   findProgram,
   freePort,
@@ -16,124 +26,6 @@ import {
 import { Certificate } from "./tls.ts";
 
 const DOCUMENT = await Deno.readTextFile("docs/cluster.md");
-
-/** Defines a test that needs a NATS server. */
-function natsTest(name: string, fn: () => Promise<void>): void {
-  Deno.test({ name: name + NOT_RUN, ignore: NATS_MISSING, fn });
-}
-
-/** Starts a chat server in the room of a NATS server. */
-function join(nats: NatsServer, ...args: string[]): Promise<Server> {
-  return startServer(["--nats", nats.url, ...args]);
-}
-
-/** Connects a client, which takes a name. */
-async function enter({ addr }: Server, name: string): Promise<TestClient> {
-  const client = await TestClient.connect(addr);
-  assertMatch((await client.line())!, /^Welcome /);
-  assertMatch((await client.line())!, / here(: .+)?\. \/help lists/);
-  await client.send(`/nick ${name}\n`);
-  await until(client, new RegExp(` is now known as ${name}$`));
-  return client;
-}
-
-/** Reads lines up to one that matches, and returns them. */
-async function until(client: TestClient, last: RegExp): Promise<string[]> {
-  const lines: string[] = [];
-  for (let line; (line = await client.line()) !== undefined;) {
-    lines.push(line);
-    if (last.test(line)) return lines;
-  }
-  throw new Error(`No line matches ${last}: ${lines.join("\n")}`);
-}
-
-/** A member that sends numbered lines and keeps all lines of members that it receives. */
-class Talker {
-  readonly lines: string[] = [];
-  readonly notices: string[] = [];
-  #sent = 0;
-  #isStopped = false;
-
-  private constructor(readonly name: string, readonly client: TestClient) {}
-
-  static async enter(server: Server, name: string): Promise<Talker> {
-    return new Talker(name, await enter(server, name));
-  }
-
-  /** Sends a line each time that the last one has arrived, until `stop` is called. */
-  async talk(): Promise<void> {
-    let isFinished = false;
-    await this.client.send(`${++this.#sent}\n`);
-    while (!isFinished) {
-      const line = await this.client.line();
-      if (line === undefined) throw new Error(`${this.name} was disconnected`);
-      if (line.startsWith("-- ")) this.notices.push(line);
-      if (!/^\w+: \d+$/.test(line)) continue;
-      this.lines.push(line);
-      if (line !== `${this.name}: ${this.#sent}`) continue;
-      if (this.#isStopped) isFinished = true;
-      else await this.client.send(`${++this.#sent}\n`);
-    }
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-  }
-
-  /** Reads until it has received a number of lines. */
-  async receive(count: number): Promise<void> {
-    while (this.lines.length < count) {
-      const line = (await this.client.line())!;
-      if (/^\w+: \d+$/.test(line)) this.lines.push(line);
-    }
-  }
-
-  get sent(): number {
-    return this.#sent;
-  }
-}
-
-/**
- * Lets members of two servers talk while something happens. Then all have received all
- * lines once and in the same order.
- *
- * @returns The members.
- */
-async function talkWhile(
-  servers: Server[],
-  action: (talkers: Talker[]) => Promise<void>,
-): Promise<Talker[]> {
-  const talkers: Talker[] = [];
-  for (let i = 0; i < 4; i++) {
-    talkers.push(await Talker.enter(servers[i % servers.length], `m${i}`));
-  }
-  const talking = talkers.map((talker) => talker.talk());
-  await Promise.race([action(talkers), Promise.all(talking)]);
-  for (const talker of talkers) talker.stop();
-  await Promise.all(talking);
-  const count = talkers.reduce((sum, { sent }) => sum + sent, 0);
-  await Promise.all(talkers.map((talker) => talker.receive(count)));
-  for (const { name, sent } of talkers) {
-    assertEquals(
-      talkers[0].lines.filter((line) => line.startsWith(`${name}: `)),
-      Array.from({ length: sent }, (_, n) => `${name}: ${n + 1}`),
-    );
-  }
-  for (const { lines } of talkers) assertEquals(lines, talkers[0].lines);
-  for (const { client } of talkers) await client[Symbol.asyncDispose]();
-  return talkers;
-}
-
-/** Waits until each member has received a number of further lines. */
-async function progress(talkers: Talker[], count = 50): Promise<void> {
-  const goals = talkers.map(({ lines }) => lines.length + count);
-  while (talkers.some(({ lines }, i) => lines.length < goals[i])) {
-    await delay(5);
-  }
-}
-
-const PAUSED = "-- The room cannot be reached. What you send now waits";
-const RESUMED = "-- The room can be reached again";
 
 natsTest(
   "clients of two servers see all lines once and in one order",
@@ -636,60 +528,6 @@ natsTest(
     assertMatch(refusal, /Cannot join the room on tls:/);
   },
 );
-
-natsTest(
-  "a stream with three replicas is refused by NATS below 2.10",
-  async () => {
-    const ports = [freePort(), freePort(), freePort()];
-    const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`);
-    await using stack = new AsyncDisposableStack();
-    const servers: NatsServer[] = [];
-    for (const port of ports) {
-      const config = `server_name: n${port}
-cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`;
-      servers.push(stack.use(await NatsServer.start(config)));
-    }
-    const [{ url }] = servers;
-    const version = await createReplicas(url, "linechat_main");
-    const message = await startServer(["--nats", url])
-      .then(async (server) => {
-        await server[Symbol.asyncDispose]();
-        return "";
-      }, (error) => error.message);
-    if (/^2\.\d\./.test(version)) {
-      assertMatch(
-        message,
-        /can lose lines of a stream with 3 replicas, use NATS 2\.10/,
-      );
-    } else assertEquals(message, "");
-  },
-);
-
-/** Creates a stream with three replicas, as an operator does. Returns the version of NATS. */
-async function createReplicas(url: string, name: string): Promise<string> {
-  const { connect }: typeof import("npm:@nats-io/transport-node@3.4.0") =
-    await import(CLIENT_MODULES[0]);
-  const { jetstreamManager }: typeof import("npm:@nats-io/jetstream@3.4.0") =
-    await import(CLIENT_MODULES[1]);
-  const nc = await connect({ servers: url });
-  try {
-    for (;;) {
-      try {
-        const jsm = await jetstreamManager(nc, {
-          checkAPI: false,
-          timeout: 1_000,
-        });
-        const subjects = ["linechat.main.log", "linechat.main.state"];
-        await jsm.streams.add({ name, subjects, num_replicas: 3 });
-        return nc.info!.version;
-      } catch {
-        await delay(100); // The servers are choosing a leader.
-      }
-    }
-  } finally {
-    await nc.close();
-  }
-}
 
 const HAPROXY = await findProgram("haproxy", "/usr/sbin/haproxy");
 

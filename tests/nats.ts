@@ -1,11 +1,23 @@
-/** A NATS server for tests and benchmarks, as a process. */
+/** NATS servers for tests and benchmarks, as processes. */
+
+import { setTimeout as delay } from "node:timers/promises";
 
 /** The program. Debian has it in /usr/sbin. */
-const PROGRAM = await findProgram("nats-server", "/usr/sbin/nats-server");
+const PROGRAM = Deno.env.get("NATS_SERVER") ??
+  await findProgram("nats-server", "/usr/sbin/nats-server");
 
 /** Whether there is no NATS server here, and the words that say so in the name of a test. */
 export const NATS_MISSING = PROGRAM === undefined;
 export const NOT_RUN = NATS_MISSING ? " (not run: no nats-server)" : "";
+
+/** Whether NATS is older than 2.10, which cannot keep replicas equal. */
+export const IS_OLD_NATS = PROGRAM !== undefined &&
+  / v2\.\d\./.test(await versionOf(PROGRAM));
+
+async function versionOf(program: string): Promise<string> {
+  const command = new Deno.Command(program, { args: ["-v"] });
+  return new TextDecoder().decode((await command.output()).stdout);
+}
 
 /** Returns the first of some programs that is installed. */
 export async function findProgram(
@@ -94,4 +106,72 @@ ${this.config}
     await this.stop();
     await Deno.remove(this.directory, { recursive: true });
   }
+}
+
+/** Three NATS servers that keep the replicas of a stream. */
+export class NatsCluster implements AsyncDisposable {
+  readonly #stack = new AsyncDisposableStack();
+  readonly nodes: NatsServer[] = [];
+  /** The ports of the servers for monitoring. */
+  readonly #monitors: number[] = [];
+
+  private constructor() {}
+
+  static async start(): Promise<NatsCluster> {
+    const cluster = new NatsCluster();
+    try {
+      await cluster.#start();
+      return cluster;
+    } catch (error) {
+      await cluster[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const ports = [freePort(), freePort(), freePort()];
+    const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`);
+    for (const [i, port] of ports.entries()) {
+      const monitor = freePort();
+      const config = `server_name: n${i}
+http: "127.0.0.1:${monitor}"
+cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`;
+      this.nodes.push(this.#stack.use(await NatsServer.start(config)));
+      this.#monitors.push(monitor);
+    }
+    for (const i of ports.keys()) {
+      while ((await this.#status(i)).meta_cluster?.leader === undefined) {
+        await delay(50);
+      }
+    }
+  }
+
+  /** Returns the server that leads the stream of a room. */
+  async leader(): Promise<NatsServer> {
+    for (;;) {
+      const { account_details } = await this.#status(0);
+      const name = account_details?.[0]?.stream_detail?.[0]?.cluster.leader;
+      const node = this.nodes[Number(name?.slice(1))];
+      if (node !== undefined) return node;
+      await delay(50);
+    }
+  }
+
+  /** Returns what a server says about JetStream. */
+  async #status(node: number): Promise<JetStreamStatus> {
+    const url = `http://127.0.0.1:${this.#monitors[node]}/jsz?streams=true`;
+    return await (await fetch(url)).json();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#stack.disposeAsync();
+  }
+}
+
+/** The parts of the status of JetStream that the tests read. */
+interface JetStreamStatus {
+  meta_cluster?: { leader?: string };
+  account_details?: {
+    stream_detail?: { cluster: { leader?: string } }[];
+  }[];
 }

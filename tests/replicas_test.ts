@@ -1,0 +1,115 @@
+/** Tests rooms on three NATS servers, which keep three replicas of the stream. */
+
+import { assertEquals, assertMatch } from "@std/assert";
+import { setTimeout as delay } from "node:timers/promises";
+import { CLIENT_MODULES } from "../server/nats.ts";
+import {
+  PAUSED,
+  progress,
+  RESUMED,
+  type Talker,
+  talkWhile,
+} from "./cluster.ts";
+import { Command, startServer } from "./commands.ts";
+import { IS_OLD_NATS, NATS_MISSING, NatsCluster, NOT_RUN } from "./nats.ts";
+
+/** Defines a test that needs NATS 2.10. */
+function replicasTest(name: string, fn: () => Promise<void>): void {
+  const notRun = IS_OLD_NATS ? " (not run: nats-server before 2.10)" : NOT_RUN;
+  Deno.test({ name: name + notRun, ignore: NATS_MISSING || IS_OLD_NATS, fn });
+}
+
+/** Makes a stream with three replicas, as an operator does. */
+async function makeStream(url: string): Promise<void> {
+  const { connect }: typeof import("npm:@nats-io/transport-node@3.4.0") =
+    await import(CLIENT_MODULES[0]);
+  const { jetstreamManager }: typeof import("npm:@nats-io/jetstream@3.4.0") =
+    await import(CLIENT_MODULES[1]);
+  const nc = await connect({ servers: url });
+  const jsm = await jetstreamManager(nc, { checkAPI: false });
+  const subjects = ["linechat.main.log", "linechat.main.state"];
+  await jsm.streams.add({ name: "linechat_main", subjects, num_replicas: 3 });
+  await nc.close();
+}
+
+/** Checks that members have received at most one pair of notices. */
+function assertOnePause(talkers: Talker[]): void {
+  for (const { notices } of talkers) {
+    assertEquals(notices, notices.length === 0 ? [] : [PAUSED, RESUMED]);
+  }
+}
+
+replicasTest(
+  "a room continues without the leader of its stream, which is killed",
+  async () => {
+    await using nats = await NatsCluster.start();
+    const urls = nats.nodes.map(({ url }) => url).join();
+    await using one = await startServer(["--nats", urls]);
+    await using two = await startServer(["--nats", urls]);
+    const talkers = await talkWhile([one, two], async (talkers) => {
+      await progress(talkers);
+      const leader = await nats.leader();
+      await leader.stop("SIGKILL");
+      await progress(talkers);
+      await leader.start();
+      await progress(talkers);
+    });
+    assertOnePause(talkers);
+  },
+);
+
+replicasTest(
+  "a room continues while the leader of its stream stands still for 8 s",
+  async () => {
+    await using nats = await NatsCluster.start();
+    const urls = nats.nodes.map(({ url }) => url).join();
+    await using one = await startServer(["--nats", urls]);
+    await using two = await startServer(["--nats", urls]);
+    const talkers = await talkWhile([one, two], async (talkers) => {
+      await progress(talkers);
+      const leader = await nats.leader();
+      leader.kill("SIGSTOP");
+      await delay(8_000);
+      leader.kill("SIGCONT");
+      await progress(talkers);
+    });
+    assertOnePause(talkers);
+  },
+);
+
+replicasTest(
+  "a server that knew one NATS server continues when that one is killed",
+  async () => {
+    await using nats = await NatsCluster.start();
+    const [first, second] = nats.nodes;
+    await using one = await startServer(["--nats", first.url]);
+    await using two = await startServer(["--nats", second.url]);
+    const talkers = await talkWhile([one, two], async (talkers) => {
+      await progress(talkers);
+      await first.stop("SIGKILL");
+      await progress(talkers);
+      await first.start();
+      await progress(talkers);
+    });
+    assertOnePause(talkers);
+  },
+);
+
+Deno.test({
+  name: "a stream with three replicas is refused by NATS before 2.10" +
+    (IS_OLD_NATS || NATS_MISSING
+      ? NOT_RUN
+      : " (not run: nats-server is newer)"),
+  ignore: !IS_OLD_NATS,
+  async fn() {
+    await using nats = await NatsCluster.start();
+    const [{ url }] = nats.nodes;
+    await makeStream(url);
+    await using server = new Command("server.ts", ["--nats", url]);
+    assertEquals(await server.code(), 1);
+    assertMatch(
+      await server.stderr(),
+      /can lose lines of a stream with 3 replicas, use NATS 2\.10/,
+    );
+  },
+});
