@@ -23,6 +23,7 @@ import {
   NatsServer,
   NOT_RUN,
 } from "./nats.ts";
+import { formatCredentials, Operator } from "./nats_operator.ts";
 import { Certificate } from "./tls.ts";
 
 const DOCUMENT = await Deno.readTextFile("docs/cluster.md");
@@ -364,6 +365,39 @@ natsTest(
     await using ann = await enter(one, "ann");
     await ann.send("hello\n");
     assertEquals(await ann.line(), "ann: hello");
+    await Deno.remove(creds);
+  },
+);
+
+natsTest(
+  "a .creds file is enough for NATS with an operator, a wrong key is refused",
+  async () => {
+    const operator = new Operator();
+    await using nats = await NatsServer.start(operator.config);
+    const creds = await Deno.makeTempFile();
+    const args = ["--nats", nats.url, "--nats-creds", creds];
+    const options = { permissions: ["-N", "-R"] };
+    const { token, seed } = operator.addUser();
+    await Deno.writeTextFile(creds, formatCredentials(token, seed));
+    {
+      await using one = await startServer(args, options);
+      await using two = await startServer(args, options);
+      await using ann = await enter(one, "ann");
+      await using bob = await enter(two, "bob");
+      await until(ann, /known as bob$/);
+      await bob.send("hello\n");
+      assertEquals(await ann.line(), "bob: hello");
+      await ann.send("hi\n");
+      assertEquals(await bob.lines(2), ["bob: hello", "ann: hi"]);
+    }
+    const { seed: wrong } = operator.addUser();
+    await Deno.writeTextFile(creds, formatCredentials(token, wrong));
+    await using server = new Command("server.ts", args, options);
+    assertEquals(await server.code(), 1);
+    assertMatch(
+      await server.stderr(),
+      /^Cannot join the room on nats:\S+: Authorization Violation\n$/i,
+    );
     await Deno.remove(creds);
   },
 );
