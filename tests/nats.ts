@@ -2,17 +2,22 @@
 
 import { setTimeout as delay } from "node:timers/promises";
 
-/** The program. Debian has it in /usr/sbin. */
-const PROGRAM = Deno.env.get("NATS_SERVER") ??
-  await findProgram("nats-server", "/usr/sbin/nats-server");
+/** The installed program. Debian has it in /usr/sbin. */
+const PROGRAM = await findProgram("nats-server", "/usr/sbin/nats-server");
 
 /** Whether there is no NATS server here, and the words that say so in the name of a test. */
 export const NATS_MISSING = PROGRAM === undefined;
 export const NOT_RUN = NATS_MISSING ? " (not run: no nats-server)" : "";
 
-/** Whether NATS is older than 2.10, which cannot keep replicas equal. */
-export const IS_OLD_NATS = PROGRAM !== undefined &&
+const IS_OLD = PROGRAM !== undefined &&
   / v2\.\d\./.test(await versionOf(PROGRAM));
+
+/** The installed program, if it is older than 2.10. */
+export const OLD_NATS = IS_OLD ? PROGRAM : undefined;
+
+/** A program of version 2.10 or later, if there is one: it keeps replicas equal. */
+export const RECENT_NATS = Deno.env.get("NATS_SERVER_2_10") ??
+  (IS_OLD ? undefined : PROGRAM);
 
 async function versionOf(program: string): Promise<string> {
   const command = new Deno.Command(program, { args: ["-v"] });
@@ -46,11 +51,11 @@ export class NatsServer implements AsyncDisposable {
   readonly directory = Deno.makeTempDirSync();
   #child?: Deno.ChildProcess;
 
-  private constructor(readonly config: string) {}
+  private constructor(readonly config: string, readonly program: string) {}
 
   /** Starts a server, with further lines of its configuration. */
-  static async start(config = ""): Promise<NatsServer> {
-    const server = new NatsServer(config);
+  static async start(config = "", program = PROGRAM!): Promise<NatsServer> {
+    const server = new NatsServer(config, program);
     await server.start();
     return server;
   }
@@ -68,7 +73,7 @@ jetstream: { store_dir: "${this.directory}" }
 ${this.config}
 `,
     );
-    this.#child = new Deno.Command(PROGRAM!, {
+    this.#child = new Deno.Command(this.program, {
       args: ["-c", file],
       stdin: "null",
       stdout: "null",
@@ -117,10 +122,10 @@ export class NatsCluster implements AsyncDisposable {
 
   private constructor() {}
 
-  static async start(): Promise<NatsCluster> {
+  static async start(program: string): Promise<NatsCluster> {
     const cluster = new NatsCluster();
     try {
-      await cluster.#start();
+      await cluster.#start(program);
       return cluster;
     } catch (error) {
       await cluster[Symbol.asyncDispose]();
@@ -128,7 +133,7 @@ export class NatsCluster implements AsyncDisposable {
     }
   }
 
-  async #start(): Promise<void> {
+  async #start(program: string): Promise<void> {
     const ports = [freePort(), freePort(), freePort()];
     const routes = ports.map((port) => `"nats://127.0.0.1:${port}"`);
     for (const [i, port] of ports.entries()) {
@@ -136,7 +141,8 @@ export class NatsCluster implements AsyncDisposable {
       const config = `server_name: n${i}
 http: "127.0.0.1:${monitor}"
 cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`;
-      this.nodes.push(this.#stack.use(await NatsServer.start(config)));
+      const node = await NatsServer.start(config, program);
+      this.nodes.push(this.#stack.use(node));
       this.#monitors.push(monitor);
     }
     for (const i of ports.keys()) {

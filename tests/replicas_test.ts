@@ -11,12 +11,16 @@ import {
   talkWhile,
 } from "./cluster.ts";
 import { Command, startServer } from "./commands.ts";
-import { IS_OLD_NATS, NATS_MISSING, NatsCluster, NOT_RUN } from "./nats.ts";
+import { NatsCluster, OLD_NATS, RECENT_NATS } from "./nats.ts";
 
 /** Defines a test that needs NATS 2.10. */
 function replicasTest(name: string, fn: () => Promise<void>): void {
-  const notRun = IS_OLD_NATS ? " (not run: nats-server before 2.10)" : NOT_RUN;
-  Deno.test({ name: name + notRun, ignore: NATS_MISSING || IS_OLD_NATS, fn });
+  const notRun = " (not run: no nats-server of 2.10 or later)";
+  Deno.test({
+    name: RECENT_NATS === undefined ? name + notRun : name,
+    ignore: RECENT_NATS === undefined,
+    fn,
+  });
 }
 
 /** Makes a stream with three replicas, as an operator does. */
@@ -42,7 +46,7 @@ function assertOnePause(talkers: Talker[]): void {
 replicasTest(
   "a room continues without the leader of its stream, which is killed",
   async () => {
-    await using nats = await NatsCluster.start();
+    await using nats = await NatsCluster.start(RECENT_NATS!);
     const urls = nats.nodes.map(({ url }) => url).join();
     await using one = await startServer(["--nats", urls]);
     await using two = await startServer(["--nats", urls]);
@@ -61,7 +65,7 @@ replicasTest(
 replicasTest(
   "a room continues while the leader of its stream stands still for 8 s",
   async () => {
-    await using nats = await NatsCluster.start();
+    await using nats = await NatsCluster.start(RECENT_NATS!);
     const urls = nats.nodes.map(({ url }) => url).join();
     await using one = await startServer(["--nats", urls]);
     await using two = await startServer(["--nats", urls]);
@@ -80,7 +84,7 @@ replicasTest(
 replicasTest(
   "a server that knew one NATS server continues when that one is killed",
   async () => {
-    await using nats = await NatsCluster.start();
+    await using nats = await NatsCluster.start(RECENT_NATS!);
     const [first, second] = nats.nodes;
     await using one = await startServer(["--nats", first.url]);
     await using two = await startServer(["--nats", second.url]);
@@ -96,13 +100,12 @@ replicasTest(
 );
 
 Deno.test({
-  name: "a stream with three replicas is refused by NATS before 2.10" +
-    (IS_OLD_NATS || NATS_MISSING
-      ? NOT_RUN
-      : " (not run: nats-server is newer)"),
-  ignore: !IS_OLD_NATS,
+  name: `a stream with three replicas is refused by NATS before 2.10${
+    OLD_NATS === undefined ? " (not run: no nats-server before 2.10)" : ""
+  }`,
+  ignore: OLD_NATS === undefined,
   async fn() {
-    await using nats = await NatsCluster.start();
+    await using nats = await NatsCluster.start(OLD_NATS!);
     const [{ url }] = nats.nodes;
     await makeStream(url);
     await using server = new Command("server.ts", ["--nats", url]);
