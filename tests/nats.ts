@@ -1,6 +1,7 @@
 /** NATS servers for tests and benchmarks, as processes. */
 
 import { setTimeout as delay } from "node:timers/promises";
+import { CLIENT_MODULES } from "../server/nats.ts";
 
 /** The installed program. Debian has it in /usr/sbin. */
 const PROGRAM = await findProgram("nats-server", "/usr/sbin/nats-server");
@@ -145,28 +146,47 @@ cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`;
       this.nodes.push(this.#stack.use(node));
       this.#monitors.push(monitor);
     }
-    for (const i of ports.keys()) {
-      while ((await this.#status(i)).meta_cluster?.leader === undefined) {
-        await delay(50);
-      }
-    }
+    await this.makeStream("probe", ["probe"]);
+  }
+
+  /** Makes a stream with three replicas, when the servers are ready for that. */
+  async makeStream(name: string, subjects: string[]): Promise<void> {
+    const { connect }: typeof import("npm:@nats-io/transport-node@3.4.0") =
+      await import(CLIENT_MODULES[0]);
+    const { jetstreamManager }: typeof import("npm:@nats-io/jetstream@3.4.0") =
+      await import(CLIENT_MODULES[1]);
+    const nc = await connect({ servers: this.nodes[0].url });
+    const options = { checkAPI: false, timeout: 1_000 };
+    const { streams } = await jetstreamManager(nc, options);
+    const add = () =>
+      streams.add({ name, subjects, num_replicas: 3 })
+        .then(() => true, () => false);
+    while (!await add()) await delay(100);
+    await nc.close();
   }
 
   /** Returns the server that leads the stream of a room. */
   async leader(): Promise<NatsServer> {
     for (;;) {
-      const { account_details } = await this.#status(0);
-      const name = account_details?.[0]?.stream_detail?.[0]?.cluster.leader;
+      const name = streamOf(await this.#status(0))?.cluster.leader;
       const node = this.nodes[Number(name?.slice(1))];
       if (node !== undefined) return node;
       await delay(50);
     }
   }
 
-  /** Returns what a server says about JetStream. */
+  /** Returns the servers that send the messages of the stream to chat servers. */
+  async senders(): Promise<NatsServer[]> {
+    const streams = await Promise.all(
+      this.nodes.map(async (_, i) => streamOf(await this.#status(i))),
+    );
+    return this.nodes.filter((_, i) => streams[i]?.consumer_detail?.length);
+  }
+
+  /** Returns the status of JetStream on a server. */
   async #status(node: number): Promise<JetStreamStatus> {
-    const url = `http://127.0.0.1:${this.#monitors[node]}/jsz?streams=true`;
-    return await (await fetch(url)).json();
+    const origin = `http://127.0.0.1:${this.#monitors[node]}`;
+    return await (await fetch(`${origin}/jsz?consumers=true`)).json();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -176,8 +196,19 @@ cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`;
 
 /** The parts of the status of JetStream that the tests read. */
 interface JetStreamStatus {
-  meta_cluster?: { leader?: string };
-  account_details?: {
-    stream_detail?: { cluster: { leader?: string } }[];
-  }[];
+  account_details?: { stream_detail?: StreamStatus[] }[];
+}
+
+interface StreamStatus {
+  name: string;
+  cluster: { leader?: string };
+  consumer_detail?: unknown[];
+}
+
+/** Returns the status of the stream of a room, if there is one. */
+function streamOf(
+  { account_details }: JetStreamStatus,
+): StreamStatus | undefined {
+  return account_details?.[0]?.stream_detail
+    ?.find(({ name }) => name === "linechat_main");
 }

@@ -1,8 +1,7 @@
 /** Tests rooms on three NATS servers, which keep three replicas of the stream. */
 
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { setTimeout as delay } from "node:timers/promises";
-import { CLIENT_MODULES } from "../server/nats.ts";
 import {
   PAUSED,
   progress,
@@ -10,7 +9,7 @@ import {
   type Talker,
   talkWhile,
 } from "./cluster.ts";
-import { Command, startServer } from "./commands.ts";
+import { Command, type Server, startServer } from "./commands.ts";
 import { NatsCluster, OLD_NATS, RECENT_NATS } from "./nats.ts";
 
 /** Defines a test that needs NATS 2.10. */
@@ -21,19 +20,6 @@ function replicasTest(name: string, fn: () => Promise<void>): void {
     ignore: RECENT_NATS === undefined,
     fn,
   });
-}
-
-/** Makes a stream with three replicas, as an operator does. */
-async function makeStream(url: string): Promise<void> {
-  const { connect }: typeof import("npm:@nats-io/transport-node@3.4.0") =
-    await import(CLIENT_MODULES[0]);
-  const { jetstreamManager }: typeof import("npm:@nats-io/jetstream@3.4.0") =
-    await import(CLIENT_MODULES[1]);
-  const nc = await connect({ servers: url });
-  const jsm = await jetstreamManager(nc, { checkAPI: false });
-  const subjects = ["linechat.main.log", "linechat.main.state"];
-  await jsm.streams.add({ name: "linechat_main", subjects, num_replicas: 3 });
-  await nc.close();
 }
 
 /** Checks that members have received at most one pair of notices. */
@@ -99,6 +85,30 @@ replicasTest(
   },
 );
 
+replicasTest(
+  "a room continues within 40 s without the NATS server that sends its messages",
+  async () => {
+    await using nats = await NatsCluster.start(RECENT_NATS!);
+    const [first, second] = nats.nodes;
+    await using stack = new AsyncDisposableStack();
+    const servers: Server[] = [];
+    for (let i = 0; i < 3; i++) {
+      servers.push(stack.use(await startServer(["--nats", first.url])));
+    }
+    const talkers = await talkWhile(servers, async (talkers) => {
+      await progress(talkers);
+      // NATS chooses a sender for each server. Rarely, all are the first one.
+      const senders = await nats.senders();
+      const sender = senders.find((node) => node !== first) ?? second;
+      const start = performance.now();
+      await sender.stop("SIGKILL");
+      await progress(talkers);
+      assert(performance.now() - start < 40_000);
+    });
+    assertOnePause(talkers);
+  },
+);
+
 Deno.test({
   name: `a stream with three replicas is refused by NATS before 2.10${
     OLD_NATS === undefined ? " (not run: no nats-server before 2.10)" : ""
@@ -107,7 +117,9 @@ Deno.test({
   async fn() {
     await using nats = await NatsCluster.start(OLD_NATS!);
     const [{ url }] = nats.nodes;
-    await makeStream(url);
+    // An operator can make the stream.
+    const subjects = ["linechat.main.log", "linechat.main.state"];
+    await nats.makeStream("linechat_main", subjects);
     await using server = new Command("server.ts", ["--nats", url]);
     assertEquals(await server.code(), 1);
     assertMatch(
