@@ -350,6 +350,58 @@ natsTest(
   },
 );
 
+natsTest("members wait until NATS sends the messages of the room", async () => {
+  await using nats = await NatsServer.start(PERMISSIONS);
+  const creds = await Deno.makeTempFile();
+  await Deno.writeTextFile(creds, "linechat:CHANGE-ME\n");
+  const args = ["--nats", nats.url, "--nats-creds", creds];
+  await using one = await startServer(args, { permissions: ["-N", "-R"] });
+  const talkers = await talkWhile([one], async (talkers) => {
+    const all = async (notice: string) => {
+      while (!talkers.every(({ notices }) => notices.includes(notice))) {
+        await delay(20);
+      }
+    };
+    await progress(talkers);
+    await nats.stop();
+    await all(PAUSED);
+    nats.config = PERMISSIONS.replace(/.*CONSUMER\.CREATE.*\n/, "");
+    await nats.start();
+    // A server sends a heartbeat when it has connected.
+    const stream = await RoomStream.connect({
+      servers: [nats.url],
+      room: "main",
+      credentials: "linechat:CHANGE-ME",
+    });
+    for (let i = 0; i < 3; i++) {
+      await new Promise<string>((resolve) =>
+        stream.receive(stream.subjects.alive, resolve)
+      );
+    }
+    stream.end();
+    assert(talkers.every(({ notices }) => !notices.includes(RESUMED)));
+    await nats.stop();
+    nats.config = PERMISSIONS;
+    await nats.start();
+    await all(RESUMED);
+    await progress(talkers);
+  });
+  for (const { notices } of talkers) assertEquals(notices, [PAUSED, RESUMED]);
+  await Deno.remove(creds);
+});
+
+natsTest("a stream is not open after its end", async () => {
+  await using nats = await NatsServer.start();
+  const stream = await RoomStream.connect({
+    servers: [nats.url],
+    room: "main",
+  });
+  await stream.open();
+  await stream.subscribe(1);
+  stream.end();
+  assert(!stream.isOpen);
+});
+
 natsTest(
   "a file with a token is enough for a NATS server that wants one",
   async () => {

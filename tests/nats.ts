@@ -52,7 +52,7 @@ export class NatsServer implements AsyncDisposable {
   readonly directory = Deno.makeTempDirSync();
   #child?: Deno.ChildProcess;
 
-  private constructor(readonly config: string, readonly program: string) {}
+  private constructor(public config: string, readonly program: string) {}
 
   /** Starts a server, with further lines of its configuration. */
   static async start(config = "", program = PROGRAM!): Promise<NatsServer> {
