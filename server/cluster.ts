@@ -24,7 +24,12 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Exchange, ExchangeItem } from "../mod.ts";
 import { packState, parseHeader, unpackState } from "./batches.ts";
-import { RoomStream, type StreamMessage, type StreamOptions } from "./nats.ts";
+import {
+  NoAnswer,
+  RoomStream,
+  type StreamMessage,
+  type StreamOptions,
+} from "./nats.ts";
 import { Peers } from "./peers.ts";
 import { Publisher } from "./publisher.ts";
 
@@ -40,7 +45,7 @@ const WINDOW = 16 * 1024 * 1024;
 const BEAT = 1_000;
 /** Number of bytes after which a server sends a heartbeat early. */
 const BEAT_AFTER = 2 * 1024 * 1024;
-/** Time without NATS after which members are informed, in milliseconds. */
+/** Time without a connection after which members are informed, in milliseconds. */
 const NOTICE_AFTER = 1_000;
 /** Pause before the next attempt to connect, in milliseconds. */
 const RETRY_PAUSE = 250;
@@ -72,8 +77,6 @@ export interface ClusterOptions {
   log?: (message: string) => void;
 }
 
-const NO_ANSWER = "NATS does not answer";
-
 /** A failure after which this server cannot know the room. */
 class Lost extends Error {}
 
@@ -103,9 +106,6 @@ export class Cluster implements Exchange {
   #stored = { seq: 0, bytes: 0, time: 0 };
   /** The size of all messages at the last heartbeat. */
   #beatBytes = 0;
-  /** The time at which NATS answered last. */
-  #answeredAt = 0;
-  #isUnanswered = false;
   /** The number of attempts in which the stream lacked messages. */
   #short = 0;
   readonly #closing = new AbortController();
@@ -130,7 +130,7 @@ export class Cluster implements Exchange {
     const cluster = new Cluster(options);
     const connected = cluster.#connect();
     if (!await settlesWithin(connected, START_TIMEOUT)) {
-      throw new Error(NO_ANSWER);
+      throw new NoAnswer();
     }
     cluster.#stream = await connected;
     return cluster;
@@ -166,7 +166,7 @@ export class Cluster implements Exchange {
   async *read(state: () => string[]): AsyncGenerator<ExchangeItem> {
     const elapsed = performance.now() - this.#startedAt;
     const timer = setTimeout(
-      () => this.#stream?.end(new Error(NO_ANSWER)),
+      () => this.#stream?.end(new NoAnswer()),
       START_TIMEOUT - elapsed,
     );
     this.#live.promise.then(() => clearTimeout(timer), () => {});
@@ -211,7 +211,8 @@ export class Cluster implements Exchange {
         if (error instanceof Lost || !isLive) throw error;
         this.#log(`Lost the connection to NATS: ${(error as Error).message}`);
       }
-      yield* this.#reconnect();
+      const isSilent = stream.failure instanceof NoAnswer;
+      yield* this.#reconnect(isSilent ? RETRY_PAUSE : NOTICE_AFTER);
     }
   }
 
@@ -222,7 +223,6 @@ export class Cluster implements Exchange {
     this.#options.servers = [...new Set([...servers, ...stream.discovered])];
     // Heartbeats come first: JetStream can take seconds to choose a leader.
     this.#peers.reset();
-    this.#isUnanswered = false;
     stream.receive(stream.subjects.alive, (text) => this.#hear(text));
     const timer = setInterval(() => this.#tick(stream, timer), BEAT);
     this.#tick(stream, timer);
@@ -256,13 +256,14 @@ export class Cluster implements Exchange {
     }
   }
 
-  /** Connects again until that succeeds or the chat closes. */
-  async *#reconnect(): AsyncGenerator<ExchangeItem> {
+  /**
+   * Connects again until that succeeds or the chat closes. Members are informed if that
+   * takes longer than a time in milliseconds.
+   */
+  async *#reconnect(patience: number): AsyncGenerator<ExchangeItem> {
     this.#stream = undefined;
     const connected = this.#retry();
     const closing = once(this.#closing.signal, "abort").then(() => undefined);
-    const silence = performance.now() - this.#answeredAt;
-    const patience = Math.max(RETRY_PAUSE, NOTICE_AFTER - silence);
     const isShort = await settlesWithin(connected, patience);
     if (!isShort) yield { type: "paused" };
     this.#stream = await Promise.race([connected, closing]);
@@ -409,10 +410,6 @@ export class Cluster implements Exchange {
   /** Sends a heartbeat, and looks for those of the others. */
   #tick(stream: RoomStream, timer: ReturnType<typeof setInterval>): void {
     if (!stream.isOpen) return clearInterval(timer);
-    if (this.#isUnanswered) {
-      return stream.end(new Error(NO_ANSWER));
-    }
-    this.#isUnanswered = true;
     this.#beat(stream);
     if (!this.#servers.has(this.id)) return;
     for (const server of this.#peers.tick()) this.#publisher.bury(server);
@@ -429,10 +426,7 @@ export class Cluster implements Exchange {
 
   #hear(text: string): void {
     const [, server, bytes] = /^(\d+) (\d+)$/.exec(text) ?? [];
-    if (server === this.id) {
-      this.#answeredAt = performance.now();
-      this.#isUnanswered = false;
-    } else if (server !== undefined) this.#peers.hear(server, Number(bytes));
+    if (server !== undefined) this.#peers.hear(server, Number(bytes));
     this.#publisher.wake();
   }
 }

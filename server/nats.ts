@@ -24,13 +24,15 @@ export const CLIENT_MODULES: readonly string[] = [
 
 /** Time limit for a connection, in milliseconds. */
 const CONNECT_TIMEOUT = 3_000;
+/** Time between two pings, in milliseconds, and the number that can lack an answer. */
+const PING = { period: 300, max: 3 };
 /** Time limit for an answer of JetStream, in milliseconds. */
 const REQUEST_TIMEOUT = 2_000;
 /**
  * Time without messages after which NATS sends a heartbeat of the stream, in
  * milliseconds. The connection ends when two are missing.
  */
-const IDLE_HEARTBEAT = 1_000;
+const IDLE_HEARTBEAT = 500;
 /** Size of a new stream, in bytes. It discards its oldest messages then. */
 const STREAM_SIZE = 256 * 1024 * 1024;
 /** Size of the messages that NATS must accept, in bytes. */
@@ -56,6 +58,13 @@ export interface StreamMessage {
   readonly data: Uint8Array;
 }
 
+/** A failure of a connection whose other end has not answered in about a second. */
+export class NoAnswer extends Error {
+  constructor() {
+    super("NATS does not answer");
+  }
+}
+
 /** A connection to NATS, from its beginning until it fails or is ended. */
 export class RoomStream {
   readonly #nc: NatsConnection;
@@ -66,7 +75,9 @@ export class RoomStream {
   readonly subjects: { log: string; state: string; alive: string };
   /** The reason for which the connection has ended. */
   failure?: unknown;
-  #isEnded = false;
+  /** The number of messages that were read. */
+  readCount = 0;
+  isOpen = true;
   #messages?: ConsumerMessages;
 
   private constructor(
@@ -84,7 +95,8 @@ export class RoomStream {
       state: `${prefix}.state`,
       alive: `${prefix}.alive`,
     };
-    void nc.closed().then((error) => this.failure ??= error ?? undefined);
+    void nc.closed().then((error) => this.end(error ?? undefined));
+    void this.#watch();
   }
 
   /** Connects to the first NATS server that answers. */
@@ -97,6 +109,8 @@ export class RoomStream {
       name: "linechat",
       reconnect: false,
       timeout: CONNECT_TIMEOUT,
+      pingInterval: PING.period,
+      maxPingOut: PING.max,
       tls: options.servers.some((url) => url.startsWith("tls:"))
         ? {}
         : undefined,
@@ -104,23 +118,27 @@ export class RoomStream {
     return new RoomStream(nc, options, client);
   }
 
+  /** Ends the connection when NATS does not answer pings, or refuses something. */
+  async #watch(): Promise<void> {
+    for await (const status of this.#nc.status()) {
+      if (status.type === "staleConnection") this.end(new NoAnswer());
+      if (status.type === "error") this.end(status.error);
+    }
+  }
+
   /** The NATS servers that the connected one knows. */
   get discovered(): string[] {
     return this.#nc.info?.connect_urls ?? [];
   }
 
-  get isOpen(): boolean {
-    return !this.#isEnded && !this.#nc.isClosed();
-  }
-
   /** Ends the connection. Requests in progress fail. */
   end(failure?: unknown): void {
     this.failure ??= failure;
-    this.#isEnded = true; // The client closes later.
+    this.isOpen = false;
     this.#nc.close().catch(() => {});
   }
 
-  /** Sends text to all servers, without storing it. */
+  /** Sends text to a subject, without a confirmation. */
   send(subject: string, text: string): void {
     if (this.isOpen) this.#nc.publish(subject, text);
   }
@@ -197,25 +215,22 @@ export class RoomStream {
   /** Yields the messages of the subscription. */
   async *read(): AsyncGenerator<StreamMessage> {
     const messages = this.#messages!;
-    void this.#watch(messages);
-    let count = 0;
+    void this.#watchMessages(messages);
     for await (const message of messages) {
-      if (message.info.deliverySequence !== ++count) throw new Error(SKIPPED);
+      if (message.info.deliverySequence !== ++this.readCount) {
+        throw new Error(SKIPPED);
+      }
       yield message;
     }
   }
 
   /** Ends the connection if NATS sends no more messages, or has skipped some. */
-  async #watch(messages: ConsumerMessages): Promise<void> {
+  async #watchMessages(messages: ConsumerMessages): Promise<void> {
     for await (const status of messages.status()) {
-      if (status.type === "heartbeats_missed") {
-        this.end(new Error("NATS sends no messages"));
-      } else if (status.type === "heartbeat") {
-        const received = messages.getProcessed() + messages.getPending();
-        if (received < status.lastConsumerSequence) {
-          this.end(new Error(SKIPPED));
-        }
-      }
+      if (status.type === "heartbeats_missed") this.end(new NoAnswer());
+      if (status.type !== "heartbeat") continue;
+      const received = messages.getProcessed() + messages.getPending();
+      if (received < status.lastConsumerSequence) this.end(new Error(SKIPPED));
     }
   }
 
