@@ -58,6 +58,7 @@ import { setImmediate, setTimeout as delay } from "node:timers/promises";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const latin1 = new TextDecoder("latin1");
+const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
 // --- Accept ---------------------------------------------------------------------
 
@@ -204,7 +205,7 @@ export class Chat implements AsyncDisposable {
     await this.#handle(conn, name);
   }
 
-  async #handle(conn: Connection, name: string): Promise<void> {
+  #handle(conn: Connection, name: string): Promise<void> {
     const { exchange } = this.#options;
     const id = `${exchange ? `${exchange.id}-` : ""}${++this.#lastId}`;
     const client = new Client(id, name, conn, this.#unread);
@@ -215,8 +216,7 @@ export class Chat implements AsyncDisposable {
       ? this.#refuse(client, entry)
       : this.#serveClient(client, entry);
     this.#connections.set(client, served);
-    await served;
-    this.#connections.delete(client);
+    return served;
   }
 
   /** Admits a client, handles its lines and lets it leave. */
@@ -246,6 +246,7 @@ export class Chat implements AsyncDisposable {
     }
     client.close();
     this.#limits.leave(client.address, allowance);
+    this.#connections.delete(client);
   }
 
   /** Completes the handshake and returns the reason to refuse a client, if there is one. */
@@ -303,6 +304,7 @@ export class Chat implements AsyncDisposable {
     if (this.#refusingCount <= MAX_REFUSING) await client.linger();
     client.close();
     this.#refusingCount--;
+    this.#connections.delete(client);
   }
 
   /** Yields the lines that a client sends, no faster than its rate limit. */
@@ -705,7 +707,7 @@ export async function* splitLines(
 /** Splits chunks of UTF-8 into lines. */
 class LineSplitter {
   /** The bytes of the unfinished line, in a buffer that grows. */
-  #buffer = new Uint8Array(0);
+  #buffer = EMPTY;
   #length = 0;
   /** Whether the rest of the unfinished line is to be discarded. */
   #isSkipping = false;
@@ -790,7 +792,7 @@ class LineSplitter {
   }
 
   #clear(): void {
-    this.#buffer = new Uint8Array(0);
+    this.#buffer = EMPTY;
     this.#length = 0;
   }
 }
@@ -1791,7 +1793,7 @@ class Sink {
     write: (chunk) => this.#append(chunk),
   });
   /** The last block of the log. */
-  tail: Block = { bytes: new Uint8Array(0), start: 0, end: 0 };
+  tail: Block = { bytes: EMPTY, start: 0, end: 0 };
   /** Resolves when the next chunk is in the log. */
   #received = Promise.withResolvers<void>();
   /** Resolves when the current branch has ended. */
@@ -1900,8 +1902,8 @@ class ClientWriter {
   /** The size of the private output in the write in progress, in bytes. */
   #restPrivate = 0;
   isClosed = false;
-  #onPrivateWritten = () => {};
-  #onFlushed = () => {};
+  #onPrivateWritten?: () => void;
+  #onFlushed?: () => void;
 
   constructor(
     readonly client: Client,
@@ -1999,7 +2001,7 @@ class ClientWriter {
   #countPrivate(size: number): void {
     this.privateSize += size;
     this.pool.set(this, this.privateSize, () => this.client.close());
-    if (this.privateSize === 0) this.#onPrivateWritten();
+    if (this.privateSize === 0) this.#onPrivateWritten?.();
   }
 
   /** Waits until the private output is written. */
@@ -2028,8 +2030,8 @@ class ClientWriter {
     this.#block = undefined;
     this.pool.delete(this);
     this.#sink?.remove(this);
-    this.#onPrivateWritten();
-    this.#onFlushed();
+    this.#onPrivateWritten?.();
+    this.#onFlushed?.();
   }
 }
 
@@ -2361,7 +2363,9 @@ class MemoryPool {
 // --- Connections ----------------------------------------------------------------
 
 /** Minimum and maximum size of a read buffer, in bytes. */
-const READ_SIZE = { min: 512, max: 16 * 1024 };
+const READ_SIZE = { min: 256, max: 16 * 1024 };
+/** Maximum size of an answer to `ask`, in bytes. */
+const MAX_ANSWER = 512;
 /** Time in which a client that has left can read its pending output, in milliseconds. */
 const FLUSH_TIMEOUT = 30_000;
 /** Time for a client to close its side after the server has, in milliseconds. */
@@ -2463,7 +2467,7 @@ class Client {
   isClosed = false;
   #hasEnded = false;
   /** The bytes that `readLine` has read after its line. */
-  #readAhead = new Uint8Array(0);
+  #readAhead = EMPTY;
 
   constructor(
     readonly id: string,
@@ -2520,7 +2524,7 @@ class Client {
    * buffer is split. Returns nothing at the end of the input.
    */
   async readLine(): Promise<string | undefined> {
-    const buffer = new Uint8Array(READ_SIZE.min);
+    const buffer = new Uint8Array(MAX_ANSWER);
     for (let length = 0; length < buffer.length;) {
       const size = await this.#receive(buffer.subarray(length));
       if (size === null) {
@@ -2539,7 +2543,7 @@ class Client {
     const { length } = this.#readAhead;
     if (length === 0) return this.#socket.read(buffer);
     buffer.set(this.#readAhead); // No buffer is smaller than that of `readLine`.
-    this.#readAhead = new Uint8Array(0);
+    this.#readAhead = EMPTY;
     return Promise.resolve(length);
   }
 
@@ -2587,7 +2591,7 @@ class StreamSocket implements Socket {
   readonly remoteAddr: Connection["remoteAddr"];
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>;
   readonly #writer: WritableStreamDefaultWriter<Uint8Array>;
-  #rest: Uint8Array = new Uint8Array(0);
+  #rest: Uint8Array = EMPTY;
   #failWrite = (_reason: unknown) => {};
 
   constructor({ readable, writable, remoteAddr }: Streams) {
