@@ -59,7 +59,7 @@ async function measure(
 ): Promise<Figures | undefined> {
   const { cluster, ...options } = load;
   await using running = cluster
-    ? await startCluster(server)
+    ? await startCluster(server, cluster)
     : await startServer(server.command(load), {
       cwd: server.cwd,
       address: load.web ? /http:\/\/(\S+):(\d+)\/$/m : undefined,

@@ -38,15 +38,18 @@ const latencies: Metric[] = [
   { name: "ms latency, p99", of: ({ p99 }) => p99, less: true },
   cpu,
 ];
-/** Compares one of two servers, which delivers half of the lines, with one server. */
-const cpuRatio: Metric = {
+/**
+ * Compares the server of a cluster with a single server. One of two servers delivers half
+ * of the lines.
+ */
+const cpuRatio = (servers: number): Metric => ({
   name: "% of the CPU per delivery of one server",
-  of: (two, one) =>
-    two.cpuADelivery && one.cpuADelivery &&
-    100 * 2 * two.cpuADelivery / one.cpuADelivery,
+  of: (cluster, one) =>
+    cluster.cpuADelivery && one.cpuADelivery &&
+    100 * servers * cluster.cpuADelivery / one.cpuADelivery,
   less: true,
   ofPart: true,
-};
+});
 
 export const ROWS: Record<string, Row> = {
   "saturated-100": { load: { n: 100, s: 10, l: 20_000 }, metrics: saturated },
@@ -153,8 +156,18 @@ export const ROWS: Record<string, Row> = {
       },
     ],
   },
-  "cluster-2x50": {
+  "cluster-1x100": {
     load: { n: 100, s: 10, l: 20_000, cluster: 1 },
+    base: { load: { cluster: 0 } },
+    metrics: [deliveries, cpuRatio(1)],
+  },
+  "cluster-1x100-calm": {
+    load: { n: 100, s: 10, l: 200, rate: 200, seconds: 20, cluster: 1 },
+    base: { load: { cluster: 0 } },
+    metrics: [...latencies.slice(0, 2), cpuRatio(1)],
+  },
+  "cluster-2x50": {
+    load: { n: 100, s: 10, l: 20_000, cluster: 2 },
     base: { load: { cluster: 0 } },
     metrics: [
       deliveries,
@@ -163,11 +176,11 @@ export const ROWS: Record<string, Row> = {
         of: (two, one) => 100 * two.deliveriesASecond / one.deliveriesASecond,
         ofPart: true,
       },
-      cpuRatio,
+      cpuRatio(2),
     ],
   },
-  "cluster-calm": {
-    load: { n: 100, s: 10, l: 200, rate: 200, seconds: 20, cluster: 1 },
+  "cluster-2x50-calm": {
+    load: { n: 100, s: 10, l: 200, rate: 200, seconds: 20, cluster: 2 },
     base: { load: { cluster: 0 } },
     metrics: [
       ...latencies.slice(0, 2),
@@ -176,7 +189,7 @@ export const ROWS: Record<string, Row> = {
         of: (two, one) => two.p50 && one.p50 && two.p50 - one.p50,
         less: true,
       },
-      cpuRatio,
+      cpuRatio(2),
     ],
   },
   "limit": {
