@@ -23,7 +23,7 @@
 import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Exchange, ExchangeItem } from "../mod.ts";
-import { packState, parseHeader, unpackState } from "./batches.ts";
+import { parseHeader } from "./batches.ts";
 import {
   NoAnswer,
   RoomStream,
@@ -32,19 +32,14 @@ import {
 } from "./nats.ts";
 import { Peers } from "./peers.ts";
 import { Publisher } from "./publisher.ts";
+import { type Position, States } from "./states.ts";
 
 /** Maximum length of an entry, in UTF-16 units: 960 KiB in UTF-8. */
 const MAX_ENTRY = 320 * 1024;
-/** Number and size in bytes of messages after which the state is stored again. */
-const STATE_AFTER = { messages: 1000, bytes: 8 * 1024 * 1024 };
-/** Time after which the state is stored again, in milliseconds. NATS can expire it. */
-const STATE_PERIOD = 600_000;
 /** Number of bytes by which a server can be ahead of the others before it waits. */
 const WINDOW = 16 * 1024 * 1024;
 /** Time between two heartbeats, in milliseconds. */
 const BEAT = 1_000;
-/** Number of bytes after which a server sends a heartbeat early. */
-const BEAT_AFTER = 2 * 1024 * 1024;
 /** Time without a connection after which members are informed, in milliseconds. */
 const NOTICE_AFTER = 1_000;
 /** Pause before the next attempt to connect, in milliseconds. */
@@ -92,20 +87,16 @@ export class Cluster implements Exchange {
   #stream?: RoomStream;
   /** The servers of the room, in the order of their arrival, and their last batches. */
   #servers = new Map<string, number>();
-  readonly #peers = new Peers();
+  readonly #peers = new Peers(this.id);
   readonly #publisher = new Publisher(
     this.id,
     () => this.#position.bytes - this.#peers.slowest > WINDOW,
   );
   /** The last message that was taken. */
-  #position: { seq: number; time?: number; bytes: number } = {
-    seq: 0,
-    bytes: 0,
-  };
-  /** The last state that was read or stored. */
-  #stored = { seq: 0, bytes: 0, time: 0 };
-  /** The size of all messages at the last heartbeat. */
-  #beatBytes = 0;
+  #position: Position = { seq: 0, bytes: 0 };
+  readonly #states: States;
+  /** The entries of the state with which this server began. */
+  #initial: string[] = [];
   /** The number of attempts in which the stream lacked messages. */
   #short = 0;
   readonly #closing = new AbortController();
@@ -115,6 +106,7 @@ export class Cluster implements Exchange {
   private constructor({ room = "main", log, ...options }: ClusterOptions) {
     this.#options = { ...options, room };
     this.#log = log ?? (() => {});
+    this.#states = new States(this.#log);
     this.#live.promise.catch(() => {});
   }
 
@@ -129,9 +121,7 @@ export class Cluster implements Exchange {
   static async connect(options: ClusterOptions): Promise<Cluster> {
     const cluster = new Cluster(options);
     const connected = cluster.#connect();
-    if (!await settlesWithin(connected, START_TIMEOUT)) {
-      throw new NoAnswer();
-    }
+    if (!await settlesWithin(connected, START_TIMEOUT)) throw new NoAnswer();
     cluster.#stream = await connected;
     return cluster;
   }
@@ -193,8 +183,7 @@ export class Cluster implements Exchange {
   }
 
   async *#readAll(state: () => string[]): AsyncGenerator<ExchangeItem> {
-    yield* this.#restore();
-    await this.#subscribe(this.#stream!);
+    yield { type: "state", entries: this.#initial };
     while (this.#stream) {
       const stream = this.#stream;
       try {
@@ -223,12 +212,16 @@ export class Cluster implements Exchange {
     this.#options.servers = [...new Set([...servers, ...stream.discovered])];
     // Heartbeats come first: JetStream can take seconds to choose a leader.
     this.#peers.reset();
-    stream.receive(stream.subjects.alive, (text) => this.#hear(text));
+    stream.receive(stream.subjects.alive, (text) => {
+      this.#peers.hear(text);
+      this.#publisher.wake();
+    });
     const timer = setInterval(() => this.#tick(stream, timer), BEAT);
     this.#tick(stream, timer);
     try {
       const { first, last } = await stream.open();
-      const { seq } = this.#position;
+      if (this.#position.seq === 0) await this.#restore(stream, first);
+      const { seq, time } = this.#position;
       if (last < seq) {
         const message = "NATS has lost messages of the room";
         throw ++this.#short < MAX_SHORT
@@ -236,7 +229,8 @@ export class Cluster implements Exchange {
           : new Lost(message);
       }
       this.#short = 0;
-      if (seq === 0) this.#position.seq = Math.max(0, first - 1);
+      // The last message that was taken shows that the stream is the same one.
+      await stream.subscribe(time === undefined ? seq + 1 : seq);
       return stream;
     } catch (error) {
       stream.end();
@@ -244,16 +238,22 @@ export class Cluster implements Exchange {
     }
   }
 
-  /** Subscribes to the messages after the last one that was taken. */
-  async #subscribe(stream: RoomStream): Promise<void> {
-    const { seq, time } = this.#position;
-    try {
-      // The last message that was taken shows that the stream is the same one.
-      await stream.subscribe(time === undefined ? seq + 1 : seq);
-    } catch (error) {
-      stream.end();
-      throw stream.failure ?? error;
+  /** Begins with the last state of the room, in a stream with a first message. */
+  async #restore(stream: RoomStream, first: number): Promise<void> {
+    const state = await this.#states.load(stream);
+    if (first - 1 > (state?.seq ?? 0)) {
+      throw new Error(
+        state
+          ? "NATS has dropped messages after the last state of the room"
+          : "NATS has no state of the room that this version can read",
+      );
     }
+    if (!state) return;
+    const { seq, bytes, servers, entries } = state;
+    this.#position = { seq, bytes };
+    this.#servers = new Map(servers);
+    for (const [id] of servers) this.#peers.add(id, bytes);
+    this.#initial = entries;
   }
 
   /**
@@ -274,7 +274,6 @@ export class Cluster implements Exchange {
     while (!this.#closing.signal.aborted) {
       try {
         const stream = await this.#connect();
-        await this.#subscribe(stream);
         if (!this.#closing.signal.aborted) return stream;
         stream.end();
       } catch (error) {
@@ -283,27 +282,6 @@ export class Cluster implements Exchange {
         await delay(RETRY_PAUSE);
       }
     }
-  }
-
-  /** Begins with the last state of the room. */
-  async *#restore(): AsyncGenerator<ExchangeItem> {
-    const { subjects } = this.#stream!;
-    const data = await this.#stream!.last(subjects.state);
-    const state = data && await unpackState(data);
-    if (this.#position.seq > (state?.seq ?? 0)) {
-      throw new Error(
-        state
-          ? "NATS has dropped messages after the last state of the room"
-          : "NATS has no state of the room that this version can read",
-      );
-    }
-    if (data && !state) this.#log("Skipped a malformed state of the room");
-    if (!state) return;
-    this.#position = { seq: state.seq, bytes: state.bytes };
-    this.#stored = { ...this.#position, time: Date.now() };
-    this.#servers = new Map(state.servers);
-    for (const [id] of state.servers) this.#peers.add(id, state.bytes);
-    yield { type: "state", entries: state.entries };
   }
 
   /** Yields the messages of the stream, and publishes batches at the same time. */
@@ -334,11 +312,18 @@ export class Cluster implements Exchange {
     }
     const bytes = this.#position.bytes + data.length;
     if (subject.endsWith(".state")) {
-      this.#stored = { seq, bytes, time: time.getTime() };
+      this.#states.note({ seq, bytes, time: time.getTime() });
     } else yield* this.#takeBatch(data, time);
     this.#position = { seq, bytes, time: time.getTime() };
-    if (bytes - this.#beatBytes > BEAT_AFTER) this.#beat(this.#stream!);
-    if (this.#isFirst && this.#isStateOld()) this.#storeState(state());
+    if (this.#peers.isBeatDue(bytes)) this.#peers.beat(this.#stream!, bytes);
+    if (this.#isFirst && this.#states.isDueAt(this.#position)) {
+      this.#states.store(
+        this.#stream!,
+        this.#position,
+        this.#servers,
+        state(),
+      );
+    }
   }
 
   async *#takeBatch(
@@ -385,49 +370,16 @@ export class Cluster implements Exchange {
     return this.#servers.keys().next().value === this.id;
   }
 
-  #isStateOld(): boolean {
-    const { seq, bytes, time = 0 } = this.#position;
-    return seq - this.#stored.seq >= STATE_AFTER.messages ||
-      bytes - this.#stored.bytes >= STATE_AFTER.bytes ||
-      time - this.#stored.time >= STATE_PERIOD;
-  }
-
-  /** Stores the state of the room. If that fails, a later one is stored. */
-  async #storeState(entries: string[]): Promise<void> {
-    const { seq, bytes, time = 0 } = this.#position;
-    this.#stored = { seq, bytes, time };
-    const servers = [...this.#servers];
-    const stream = this.#stream!;
-    try {
-      const state = await packState({ seq, bytes, servers, entries });
-      await stream.publish(stream.subjects.state, state);
-    } catch (error) {
-      const reason = (error as Error).message;
-      this.#log(`Cannot store the state of the room: ${reason}`);
-    }
-  }
-
   /** Sends a heartbeat, and looks for those of the others. */
   #tick(stream: RoomStream, timer: ReturnType<typeof setInterval>): void {
     if (!stream.isOpen) return clearInterval(timer);
-    this.#beat(stream);
+    this.#peers.beat(stream, this.#position.bytes);
     if (!this.#servers.has(this.id)) return;
     for (const server of this.#peers.tick()) this.#publisher.bury(server);
-    const isStateDue = Date.now() - this.#stored.time > STATE_PERIOD;
     // The state is stored when the batch has been read.
-    if (this.#isFirst && isStateDue) this.#publisher.publishEmpty();
-  }
-
-  #beat(stream: RoomStream): void {
-    const { bytes } = this.#position;
-    this.#beatBytes = bytes;
-    stream.send(stream.subjects.alive, `${this.id} ${bytes}`);
-  }
-
-  #hear(text: string): void {
-    const [, server, bytes] = /^(\d+) (\d+)$/.exec(text) ?? [];
-    if (server !== undefined) this.#peers.hear(server, Number(bytes));
-    this.#publisher.wake();
+    if (this.#isFirst && this.#states.isExpiring) {
+      this.#publisher.publishEmpty();
+    }
   }
 }
 
