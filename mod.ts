@@ -3461,8 +3461,8 @@ export type ExchangeItem =
 
 /** Sends the events of this server to an exchange, and queues those that it yields. */
 class Replicator {
-  /** The functions to call when the entries in transit have been handled. */
-  readonly #inTransit: (() => void)[] = [];
+  /** The events of this server that it has not read back yet. */
+  readonly #inTransit: { entry: string; event: RoomEvent; done(): void }[] = [];
   readonly #running: Promise<void>;
   #hasEnded = false;
 
@@ -3481,8 +3481,11 @@ class Replicator {
       const text = this.broadcaster.refusal(id);
       if (text) return this.broadcaster.send({ type: "notice", id, text });
     }
-    this.exchange.send(JSON.stringify(event));
-    await new Promise<void>((done) => this.#inTransit.push(done));
+    const entry = JSON.stringify(event);
+    this.exchange.send(entry);
+    await new Promise<void>((done) =>
+      this.#inTransit.push({ entry, event, done })
+    );
   }
 
   async close(): Promise<void> {
@@ -3502,45 +3505,37 @@ class Replicator {
       log(`The room has ended: ${messageOf(error)}`);
     }
     this.#hasEnded = true;
-    for (const done of this.#inTransit) done();
+    for (const { done } of this.#inTransit) done();
     void this.broadcaster.chat.close();
   }
 
   /** Queues the events of an item and waits until they have been handled. */
   async #take(item: ExchangeItem): Promise<void> {
-    const isOwn = item.type === "entries" && item.server === this.exchange.id;
+    if (!("entries" in item)) return await this.#queue(item);
+    const server = "server" in item ? item.server : "the state";
     let last: Promise<void> | undefined;
-    const events = item.type === "entries"
-      ? this.#parse(item.entries, item.server, item.time)
-      : item.type === "state"
-      ? this.#parse(item.entries, "the state")
-      : [item];
-    for (const event of events) {
-      const handled = isOwn ? this.#inTransit.shift() : undefined;
-      if (event === undefined) handled?.();
+    for (const entry of item.entries) {
+      const sent = server === this.exchange.id
+        ? this.#inTransit.shift()
+        : undefined;
+      const event = sent?.entry === entry ? sent.event : parseEntry(entry);
+      const time = "time" in item ? item.time : event?.time;
+      if (event) last = this.#queue({ ...event, time }, sent?.done);
       else {
-        last = new Promise((done) =>
-          this.broadcaster.queue(event, () => {
-            handled?.();
-            done();
-          })
-        );
+        this.broadcaster.options.log(`Skipped a malformed entry of ${server}`);
+        sent?.done();
       }
     }
     await last;
   }
 
-  /** Parses entries. There is no event for a malformed one. */
-  #parse(
-    entries: string[],
-    source: string,
-    time?: Date,
-  ): (RoomEvent | undefined)[] {
-    return entries.map((entry) => {
-      const event = parseEntry(entry);
-      if (event) return { ...event, time: time ?? new Date(event.time!) };
-      this.broadcaster.options.log(`Skipped a malformed entry of ${source}`);
-    });
+  #queue(event: RoomEvent, done?: () => void): Promise<void> {
+    return new Promise((resolve) =>
+      this.broadcaster.queue(event, () => {
+        done?.();
+        resolve();
+      })
+    );
   }
 }
 
@@ -3587,10 +3582,11 @@ const SHARED_EVENTS: Record<SharedEvent["type"], Record<string, Test>> = {
 function parseEntry(text: string): RoomEvent | undefined {
   try {
     const event = JSON.parse(text);
+    if (event.time !== undefined) event.time = new Date(event.time);
     const tests = SHARED_EVENTS[event.type as SharedEvent["type"]];
     const isKnown = typeof event.type === "string" &&
       Object.hasOwn(SHARED_EVENTS, event.type);
-    const isValid = isKnown &&
+    const isValid = isKnown && !Number.isNaN(event.time?.getTime()) &&
       Object.entries(tests).every(([name, test]) => test(event[name]));
     if (isValid) return event;
   } catch {

@@ -486,6 +486,7 @@ Deno.test("malformed entries of a state are skipped and logged", async () => {
     { type: "entering", ...fields },
     { type: "entering", ...fields, name: 3 },
     { type: "remembering", lines: ["bob: hello"], time },
+    { type: "remembering", lines: ["bob: late"], time: "soon" },
   ].map((entry) => JSON.stringify(entry));
   room.snapshot = { position: 0, state };
   await using one = startServer(room, { history: 5 });
@@ -498,7 +499,7 @@ Deno.test("malformed entries of a state are skipped and logged", async () => {
   assertEquals(one.chat.members[0].joinedAt, new Date(time));
   assertEquals(
     one.log,
-    Array(2).fill("Skipped a malformed entry of the state"),
+    Array(3).fill("Skipped a malformed entry of the state"),
   );
 });
 
