@@ -32,7 +32,7 @@ const MAX_WAITING = 50;
 /** Matches a secret. A shorter word is treated as a part of a name with a space. */
 const SECRET = /^\S{8,128}$/;
 /** Maximum length of a name before it is normalized, in UTF-16 units. */
-const MAX_NAME_INPUT = 256;
+const MAX_NAME_INPUT = 128;
 
 /** A name that its owner has reserved by a secret. */
 interface Reservation {

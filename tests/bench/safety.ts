@@ -218,6 +218,14 @@ export const SAFETY: Record<string, Scenario> = {
       stage.wait(10);
     },
   },
+  "m7-nick": {
+    title: "100 senders of /nick with names that normalization expands",
+    run(stage) {
+      const line = `/nick ${"\ufdfa".repeat(250)}\n`;
+      for (const client of stage.join(100)) client.send(line, Infinity);
+      stage.wait(10);
+    },
+  },
   "trickle-1k": trickle(1e3),
   "trickle-10k": trickle(10e3),
   "trickle-100k": trickle(100e3),
