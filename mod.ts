@@ -3525,7 +3525,9 @@ class Replicator {
       const sent = server === this.exchange.id
         ? this.#inTransit.shift()
         : undefined;
-      const event = sent?.entry === entry ? sent.event : parseEntry(entry);
+      // The own messages are valid: checking them again would cost much of the time.
+      const isMessage = sent?.entry === entry && sent.event.type === "message";
+      const event = isMessage ? sent.event : parseEntry(entry);
       const time = "time" in item ? item.time : event?.time;
       if (event) last = this.#queue({ ...event, time }, sent?.done);
       else {

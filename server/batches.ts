@@ -47,12 +47,20 @@ export function countOf(entries: string[]): number {
 export function parseHeader(text: string): BatchHeader | undefined {
   try {
     const { format, server, number, gone = [] } = JSON.parse(text);
-    const isValid = format === FORMAT && /^\d{9}$/.test(server) &&
-      Number.isSafeInteger(number) && Array.isArray(gone);
+    const isValid = format === FORMAT && isServer(server) && isCount(number) &&
+      Array.isArray(gone);
     if (isValid) return { server, number, gone: gone.map(String) };
   } catch {
     // It is not JSON.
   }
+}
+
+function isServer(id: unknown): boolean {
+  return typeof id === "string" && /^\d{9}$/.test(id);
+}
+
+function isCount(value: unknown): boolean {
+  return Number.isSafeInteger(value) && value as number >= 0;
 }
 
 /** Compresses a state. */
@@ -75,8 +83,9 @@ export async function unpackState(
       new Blob([new Uint8Array(data)]).stream()
         .pipeThrough(new DecompressionStream("gzip")),
     ).json();
-    const isValid = format === FORMAT && [seq, bytes].every(Number.isInteger) &&
-      new Map<unknown, unknown>(servers).values().every(Number.isInteger) &&
+    const isValid = format === FORMAT && isCount(seq) && isCount(bytes) &&
+      Array.isArray(servers) &&
+      servers.every(([id, number]) => isServer(id) && isCount(number)) &&
       entries.every((entry: unknown) => typeof entry === "string");
     if (isValid) return { seq, bytes, servers, entries };
   } catch {

@@ -34,14 +34,12 @@ import { Peers } from "./peers.ts";
 import { Publisher } from "./publisher.ts";
 import { type Position, States } from "./states.ts";
 
-/** Maximum length of an entry, in UTF-16 units: 960 KiB in UTF-8. */
-const MAX_ENTRY = 320 * 1024;
-/** Number of bytes by which a server can be ahead of the others before it waits. */
-const WINDOW = 16 * 1024 * 1024;
 /** Time between two heartbeats, in milliseconds. */
 const BEAT = 1_000;
 /** Time without a connection after which members are informed, in milliseconds. */
 const NOTICE_AFTER = 1_000;
+/** The same after NATS has not answered for a second. */
+const PATIENCE = 250;
 /** Pause before the next attempt to connect, in milliseconds. */
 const RETRY_PAUSE = 250;
 /** Number of attempts in which the stream may lack messages: a replica can lag. */
@@ -72,6 +70,8 @@ export interface ClusterOptions {
   log?: (message: string) => void;
 }
 
+const decoder = new TextDecoder();
+
 /** A failure after which this server cannot know the room. */
 class Lost extends Error {}
 
@@ -90,16 +90,19 @@ export class Cluster implements Exchange {
   readonly #peers = new Peers(this.id);
   readonly #publisher = new Publisher(
     this.id,
-    () => this.#position.bytes - this.#peers.slowest > WINDOW,
+    () => this.#peers.areBehind(this.#position.bytes),
   );
   /** The last message that was taken. */
   #position: Position = { seq: 0, bytes: 0 };
   readonly #states: States;
   /** The entries of the state with which this server began. */
   #initial: string[] = [];
+  /** Whether members know that the room cannot be reached. */
+  #isPaused = false;
   /** The number of attempts in which the stream lacked messages. */
-  #short = 0;
+  #shortCount = 0;
   readonly #closing = new AbortController();
+  readonly #closed = once(this.#closing.signal, "abort").then(() => undefined);
   readonly #live = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Error | undefined>();
 
@@ -121,7 +124,10 @@ export class Cluster implements Exchange {
   static async connect(options: ClusterOptions): Promise<Cluster> {
     const cluster = new Cluster(options);
     const connected = cluster.#connect();
-    if (!await settlesWithin(connected, START_TIMEOUT)) throw new NoAnswer();
+    if (!await settlesWithin(connected, START_TIMEOUT)) {
+      connected.then((stream) => stream.end(), () => {});
+      throw new NoAnswer();
+    }
     cluster.#stream = await connected;
     return cluster;
   }
@@ -146,9 +152,6 @@ export class Cluster implements Exchange {
    * @throws {RangeError} If it is longer than 327,680 UTF-16 units.
    */
   send(entry: string): void {
-    if (entry.length > MAX_ENTRY) {
-      throw new RangeError("Cannot send: the text is too long for the room");
-    }
     this.#publisher.add(entry);
   }
 
@@ -200,16 +203,16 @@ export class Cluster implements Exchange {
         if (error instanceof Lost || !isLive) throw error;
         this.#log(`Lost the connection to NATS: ${(error as Error).message}`);
       }
-      const isSilent = stream.failure instanceof NoAnswer;
-      yield* this.#reconnect(isSilent ? RETRY_PAUSE : NOTICE_AFTER);
+      const isSilent = stream.failure instanceof NoAnswer ||
+        this.#publisher.isStuck;
+      yield* this.#reconnect(isSilent ? PATIENCE : NOTICE_AFTER);
     }
   }
 
   /** Connects to NATS, sends heartbeats, and opens the stream. */
   async #connect(): Promise<RoomStream> {
-    const { servers } = this.#options;
     const stream = await RoomStream.connect(this.#options);
-    this.#options.servers = [...new Set([...servers, ...stream.discovered])];
+    this.#options.servers = stream.servers;
     // Heartbeats come first: JetStream can take seconds to choose a leader.
     this.#peers.reset();
     stream.receive(stream.subjects.alive, (text) => {
@@ -220,15 +223,15 @@ export class Cluster implements Exchange {
     this.#tick(stream, timer);
     try {
       const { first, last } = await stream.open();
-      if (this.#position.seq === 0) await this.#restore(stream, first);
+      if (this.#position.seq === 0) await this.#restore(stream, first, last);
       const { seq, time } = this.#position;
       if (last < seq) {
         const message = "NATS has lost messages of the room";
-        throw ++this.#short < MAX_SHORT
+        throw ++this.#shortCount < MAX_SHORT
           ? new Error(message)
           : new Lost(message);
       }
-      this.#short = 0;
+      this.#shortCount = 0;
       // The last message that was taken shows that the stream is the same one.
       await stream.subscribe(time === undefined ? seq + 1 : seq);
       return stream;
@@ -238,18 +241,13 @@ export class Cluster implements Exchange {
     }
   }
 
-  /** Begins with the last state of the room, in a stream with a first message. */
-  async #restore(stream: RoomStream, first: number): Promise<void> {
-    const state = await this.#states.load(stream);
-    if (first - 1 > (state?.seq ?? 0)) {
-      throw new Error(
-        state
-          ? "NATS has dropped messages after the last state of the room"
-          : "NATS has no state of the room that this version can read",
-      );
-    }
-    if (!state) return;
-    const { seq, bytes, servers, entries } = state;
+  async #restore(
+    stream: RoomStream,
+    first: number,
+    last: number,
+  ): Promise<void> {
+    const { seq, bytes, servers, entries } = await this.#states
+      .load(stream, first, last);
     this.#position = { seq, bytes };
     this.#servers = new Map(servers);
     for (const [id] of servers) this.#peers.add(id, bytes);
@@ -263,11 +261,18 @@ export class Cluster implements Exchange {
   async *#reconnect(patience: number): AsyncGenerator<ExchangeItem> {
     this.#stream = undefined;
     const connected = this.#retry();
-    const closing = once(this.#closing.signal, "abort").then(() => undefined);
     const isShort = await settlesWithin(connected, patience);
-    if (!isShort) yield { type: "paused" };
-    this.#stream = await Promise.race([connected, closing]);
-    if (this.#stream && !isShort) yield { type: "resumed" };
+    if (!isShort || this.#publisher.isStuck) yield* this.#setPaused(true);
+    this.#stream = await Promise.race([connected, this.#closed]);
+    // Otherwise, the room continues when the batch of this server has been read.
+    if (this.#stream && !this.#publisher.isStuck) yield* this.#setPaused(false);
+  }
+
+  /** Informs members when the room stands still, or continues. */
+  *#setPaused(isPaused: boolean): Generator<ExchangeItem> {
+    if (isPaused === this.#isPaused) return;
+    this.#isPaused = isPaused;
+    yield { type: isPaused ? "paused" : "resumed" };
   }
 
   async #retry(): Promise<RoomStream | undefined> {
@@ -290,8 +295,12 @@ export class Cluster implements Exchange {
     const { seq, time } = this.#position;
     try {
       for await (const message of stream.read()) {
-        if (message.seq !== seq) yield message;
-        else if (message.time.getTime() !== time) {
+        // A replica that lags begins with messages that were taken.
+        if (message.seq > seq) yield message;
+        else if (
+          message.seq === seq && time !== undefined &&
+          message.time.getTime() !== time
+        ) {
           throw new Lost("the stream of the room was replaced");
         }
       }
@@ -311,12 +320,10 @@ export class Cluster implements Exchange {
       throw new Lost("NATS has dropped messages that this server had not read");
     }
     const bytes = this.#position.bytes + data.length;
-    if (subject.endsWith(".state")) {
-      this.#states.note({ seq, bytes, time: time.getTime() });
-    } else yield* this.#takeBatch(data, time);
+    if (!subject.endsWith(".state")) yield* this.#takeBatch(data, time);
     this.#position = { seq, bytes, time: time.getTime() };
     if (this.#peers.isBeatDue(bytes)) this.#peers.beat(this.#stream!, bytes);
-    if (this.#isFirst && this.#states.isDueAt(this.#position)) {
+    if (this.#isFirst && this.#states.isDue(this.#position)) {
       this.#states.store(
         this.#stream!,
         this.#position,
@@ -330,21 +337,21 @@ export class Cluster implements Exchange {
     data: Uint8Array,
     time: Date,
   ): AsyncGenerator<ExchangeItem> {
-    const [header, ...entries] = new TextDecoder().decode(data).split("\n");
+    const text = decoder.decode(data);
+    const [header, ...entries] = text.split("\n");
     const parsed = parseHeader(header);
     if (parsed === undefined) return this.#log("Skipped a malformed message");
     const { server, number, gone = [] } = parsed;
-    const isOwn = server === this.id;
     const last = this.#servers.get(server) ?? (number === 1 ? 0 : undefined);
     if (last === undefined || number <= last) return; // It is fenced, or a repetition.
     if (number > last + 1) {
-      if (isOwn && number <= this.#publisher.count) {
-        throw new Lost("NATS has lost a message of this server");
-      }
       return this.#log(`Skipped a message of ${server}: its number is wrong`);
     }
     this.#servers.set(server, number);
-    if (isOwn) this.#publisher.confirm(number);
+    if (server === this.id) {
+      this.#publisher.confirm(number, text);
+      yield* this.#setPaused(false);
+    }
     if (number === 1) this.#join(server);
     if (entries.length > 0) yield { type: "entries", server, entries, time };
     for (const id of gone) yield* this.#remove(id);
@@ -377,7 +384,7 @@ export class Cluster implements Exchange {
     if (!this.#servers.has(this.id)) return;
     for (const server of this.#peers.tick()) this.#publisher.bury(server);
     // The state is stored when the batch has been read.
-    if (this.#isFirst && this.#states.isExpiring) {
+    if (this.#isFirst && this.#states.isDue(this.#position)) {
       this.#publisher.publishEmpty();
     }
   }

@@ -126,9 +126,12 @@ export class RoomStream {
     }
   }
 
-  /** The NATS servers that the connected one knows. */
-  get discovered(): string[] {
-    return this.#nc.info?.connect_urls ?? [];
+  /** The addresses of the options, and those that NATS has announced. */
+  get servers(): string[] {
+    const { servers } = this.#options;
+    const known = servers.map((url) => url.replace(/^\w+:\/\//, ""));
+    const announced = this.#nc.info?.connect_urls ?? [];
+    return [...servers, ...announced.filter((url) => !known.includes(url))];
   }
 
   /** Ends the connection. Requests in progress fail. */
@@ -235,9 +238,12 @@ export class RoomStream {
   }
 
   /** Stores a message and waits until NATS has confirmed that. */
-  async publish(subject: string, data: Uint8Array | string): Promise<void> {
-    await this.#client.jetstream(this.#nc)
-      .publish(subject, data, { timeout: REQUEST_TIMEOUT });
+  async publish(
+    subject: string,
+    data: Uint8Array | string,
+    timeout = REQUEST_TIMEOUT,
+  ): Promise<void> {
+    await this.#client.jetstream(this.#nc).publish(subject, data, { timeout });
   }
 
   #manager() {

@@ -2,6 +2,8 @@
 
 import type { RoomStream } from "./nats.ts";
 
+/** Number of bytes by which a server can be ahead of the others before it waits. */
+const WINDOW = 16 * 1024 * 1024;
 /** Number of bytes after which a server sends a heartbeat early. */
 const BEAT_AFTER = 2 * 1024 * 1024;
 /** Number of heartbeats of a server that must be missing before it is removed. */
@@ -53,10 +55,10 @@ export class Peers {
       .map(([id]) => id);
   }
 
-  /** The smallest position of the servers that seem alive, in bytes. */
-  get slowest(): number {
-    const alive = this.#peers.values()
-      .filter(({ missing }) => missing <= MISSING_BEATS);
-    return Math.min(...alive.map(({ bytes }) => bytes));
+  /** Returns whether a server that seems alive is far behind a position. */
+  areBehind(bytes: number): boolean {
+    return this.#peers.values().some((peer) =>
+      peer.missing <= MISSING_BEATS && bytes - peer.bytes > WINDOW
+    );
   }
 }

@@ -1,18 +1,20 @@
 // Copyright 2026 the linechat authors. MIT license.
 
 import { countOf, formatBatch } from "./batches.ts";
-import { NoAnswer, type RoomStream } from "./nats.ts";
+import type { RoomStream } from "./nats.ts";
 
-/** Time between two checks whether a batch was stored, in milliseconds. */
-const CHECK_PERIOD = 250;
-/** Number of checks without any message of the stream after which NATS is not waited for. */
-const MAX_SILENT = 4;
-/** Number of checks in all after which NATS is not waited for. */
-const MAX_CHECKS = 40;
+/** Maximum length of an entry, in UTF-16 units: 960 KiB in UTF-8. */
+const MAX_ENTRY = 320 * 1024;
+/** Time after which a batch that was not read back is sent again, in milliseconds. */
+const REPEAT_AFTER = 500;
+/** Time limit for the answer to that, in milliseconds. */
+const ANSWER_TIMEOUT = 500;
 
+/** Entries that are published in one message. */
 interface Batch {
-  readonly number: number;
   readonly text: string;
+  readonly gone: string[];
+  readonly entries: string[];
 }
 
 /**
@@ -24,7 +26,9 @@ export class Publisher {
   /** The batch that was not read back yet. It is published again after a failure. */
   #batch?: Batch;
   /** The number of batches so far. */
-  count = 0;
+  #count = 0;
+  /** Whether the batch was sent twice and was not read back. */
+  isStuck = false;
   /** The servers that this one takes for dead. */
   readonly #gone = new Set<string>();
   /** Whether a batch is due without entries. The first one announces the server. */
@@ -40,7 +44,11 @@ export class Publisher {
    */
   constructor(readonly id: string, readonly isHeld: () => boolean) {}
 
+  /** Adds an entry. Throws if it does not fit into a message. */
   add(entry: string): void {
+    if (entry.length > MAX_ENTRY) {
+      throw new RangeError("Cannot send: the text is too long for the room");
+    }
     this.#waiting.push(entry);
     this.wake();
   }
@@ -68,9 +76,15 @@ export class Publisher {
     this.wake();
   }
 
-  /** Notes that a batch of this server was read from the stream. */
-  confirm(number: number): void {
-    if (number === this.#batch?.number) this.#batch = undefined;
+  /**
+   * Notes a batch with the name of this server that was read from the stream. If another
+   * program has sent it, the batch of this server needs another number.
+   */
+  confirm(number: number, text: string): void {
+    this.#count = Math.max(this.#count, number);
+    if (text === this.#batch?.text) this.#batch = undefined;
+    else if (this.#batch) this.#batch = this.#format(this.#batch);
+    this.isStuck = false;
     this.wake();
   }
 
@@ -82,24 +96,18 @@ export class Publisher {
   /** Publishes batches until the connection ends. */
   async run(stream: RoomStream): Promise<void> {
     let published: Batch | undefined;
-    let checks = 0;
-    let silent = 0;
-    let readCount = 0;
-    // Checks are counted, since a process that was stopped has received nothing.
-    const timer = setInterval(() => {
-      if (this.#batch === undefined) return;
-      silent = stream.readCount > readCount ? 0 : silent + 1;
-      readCount = stream.readCount;
-      const isLost = silent >= MAX_SILENT || ++checks >= MAX_CHECKS;
-      if (isLost) stream.end(new NoAnswer());
-    }, CHECK_PERIOD);
+    let timer: ReturnType<typeof setTimeout> | undefined;
     try {
       while (stream.isOpen) {
         this.#batch ??= this.#next();
-        if (this.#batch !== undefined && this.#batch !== published) {
+        if (this.#batch !== published) {
           published = this.#batch;
-          checks = silent = 0;
-          stream.send(stream.subjects.log, published.text);
+          clearTimeout(timer);
+          if (published) {
+            const { text } = published;
+            stream.send(stream.subjects.log, text);
+            timer = setTimeout(() => this.#repeat(stream, text), REPEAT_AFTER);
+          }
         }
         await this.#wake.promise;
         this.#wake = Promise.withResolvers();
@@ -107,22 +115,34 @@ export class Publisher {
     } catch (error) {
       stream.end(error);
     } finally {
-      clearInterval(timer);
+      clearTimeout(timer);
     }
   }
 
+  /** Sends a batch again. Servers ignore the second copy, but NATS answers to it. */
+  #repeat(stream: RoomStream, text: string): void {
+    this.isStuck = true;
+    stream.publish(stream.subjects.log, text, ANSWER_TIMEOUT)
+      .catch((error) => stream.end(error));
+  }
+
   #next(): Batch | undefined {
-    const isWaiting = this.isHeld() || this.count === 0;
+    const isWaiting = this.isHeld() || this.#count === 0;
     const length = isWaiting ? 0 : countOf(this.#waiting);
-    const isDue = this.#isDue || this.#isClosing;
+    const isLeaving = this.#isClosing && length === this.#waiting.length;
+    const isDue = this.#isDue || isLeaving;
     if (this.#hasLeft || length + this.#gone.size === 0 && !isDue) return;
     this.#isDue = false;
-    const gone = [...this.#gone];
+    this.#hasLeft = isLeaving;
     const entries = this.#waiting.splice(0, length);
-    this.#hasLeft = this.#isClosing && this.#waiting.length === 0;
-    if (this.#hasLeft) gone.push(this.id);
-    const number = ++this.count;
+    const gone = isLeaving ? [...this.#gone, this.id] : [...this.#gone];
+    return this.#format({ gone, entries });
+  }
+
+  /** Gives entries the next number. */
+  #format({ gone, entries }: Pick<Batch, "gone" | "entries">): Batch {
+    const number = ++this.#count;
     const header = { server: this.id, number, gone };
-    return { number, text: formatBatch(header, entries) };
+    return { text: formatBatch(header, entries), gone, entries };
   }
 }

@@ -17,35 +17,34 @@ export interface Position {
 
 /** The states of the room in the stream, from which new servers start. */
 export class States {
-  /** The last state that was read or stored. */
+  /** The last state that this server has stored. */
   #last = { seq: 0, bytes: 0, time: 0 };
 
   constructor(readonly log: (message: string) => void) {}
 
-  /** Returns the last state, if there is one of this format. */
-  async load(stream: RoomStream): Promise<State | undefined> {
+  /**
+   * Returns the last state of a room with some messages. A room without a state is new,
+   * and so is one whose messages have all expired.
+   */
+  async load(stream: RoomStream, first: number, last: number): Promise<State> {
     const data = await stream.last(stream.subjects.state);
     const state = data && await unpackState(data);
-    if (state) this.note(state);
-    else if (data) this.log("Skipped a malformed state of the room");
-    return state;
-  }
-
-  /** Notes that there is a state at a position. */
-  note({ seq, bytes, time = Date.now() }: Position): void {
-    this.#last = { seq, bytes, time };
+    if (state && first - 1 <= state.seq && state.seq <= last) return state;
+    if (data) this.log("Skipped a malformed or old state of the room");
+    if (first > 1 && first <= last) {
+      throw new Error(
+        "NATS has no state of the room that this version can read. " +
+          "Delete its stream to begin a new room",
+      );
+    }
+    return { seq: Math.max(0, first - 1), bytes: 0, servers: [], entries: [] };
   }
 
   /** Returns whether a state is due at a position. */
-  isDueAt({ seq, bytes, time = 0 }: Position): boolean {
+  isDue({ seq, bytes }: Position): boolean {
     return seq - this.#last.seq >= STATE_AFTER.messages ||
       bytes - this.#last.bytes >= STATE_AFTER.bytes ||
-      time - this.#last.time >= STATE_PERIOD;
-  }
-
-  /** Whether a state is due although there are no messages. */
-  get isExpiring(): boolean {
-    return Date.now() - this.#last.time > STATE_PERIOD;
+      Date.now() - this.#last.time >= STATE_PERIOD;
   }
 
   /** Stores a state. If that fails, a later one is stored. */
@@ -55,8 +54,8 @@ export class States {
     servers: Map<string, number>,
     entries: string[],
   ): Promise<void> {
-    this.note(position);
     const { seq, bytes } = position;
+    this.#last = { seq, bytes, time: Date.now() };
     const state = { seq, bytes, servers: [...servers], entries };
     try {
       await stream.publish(stream.subjects.state, await packState(state));

@@ -19,6 +19,7 @@ import { Command, startServer } from "./commands.ts";
 import {
   findProgram,
   freePort,
+  manageStreams,
   NATS_MISSING,
   NatsServer,
   NOT_RUN,
@@ -309,6 +310,76 @@ natsTest(
     );
   },
 );
+
+natsTest(
+  "a server gives its batch another number when its own was forged",
+  async () => {
+    await using nats = await NatsServer.start();
+    await using one = await join(nats);
+    await using two = await join(nats);
+    await using ann = await enter(one, "ann");
+    await using bob = await enter(two, "bob");
+    await until(ann, /known as bob$/);
+    const stream = await RoomStream.connect({
+      servers: [nats.url],
+      room: "main",
+    });
+    const last = await stream.last(stream.subjects.log);
+    const [header] = new TextDecoder().decode(last).split("\n");
+    const forged = JSON.parse(header);
+    forged.number++;
+    await stream.publish(stream.subjects.log, JSON.stringify(forged));
+    stream.end();
+    await bob.send("hello\n");
+    assertEquals(await ann.line(), "bob: hello");
+    await ann.send("hello\n");
+    assertEquals(await ann.line(), "ann: hello");
+  },
+);
+
+natsTest(
+  "members are informed while NATS refuses the lines of a room",
+  async () => {
+    await using nats = await NatsServer.start();
+    const name = "linechat_main";
+    await manageStreams(nats.url, (streams) =>
+      streams.add({
+        name,
+        subjects: ["linechat.main.log", "linechat.main.state"],
+        max_msgs: 20,
+        discard: "new",
+      }));
+    await using one = await join(nats);
+    await using ann = await enter(one, "ann");
+    let [sent, line] = [0, ""];
+    while (line !== PAUSED) {
+      await ann.send(`${++sent}\n`);
+      line = (await ann.line())!;
+    }
+    await manageStreams(
+      nats.url,
+      (streams) => streams.update(name, { max_msgs: -1 }),
+    );
+    assertEquals(await ann.lines(2), [RESUMED, `ann: ${sent}`]);
+    one.kill("SIGTERM");
+    assertMatch(await one.stderr(), /maximum messages exceeded/);
+  },
+);
+
+natsTest("a room begins again when all its messages have expired", async () => {
+  await using nats = await NatsServer.start();
+  {
+    await using one = await join(nats);
+    await using _ann = await enter(one, "ann");
+    one.kill("SIGTERM");
+    await one.code();
+  }
+  await manageStreams(nats.url, (streams) => streams.purge("linechat_main"));
+  await using two = await join(nats);
+  await using ann = await enter(two, "ann");
+  await ann.send("hello\n");
+  assertEquals(await ann.line(), "ann: hello");
+});
 
 /** The permissions of docs/cluster.md. */
 const PERMISSIONS = DOCUMENT.match(/^```conf\n([^]*?)^```$/m)![1];

@@ -398,6 +398,21 @@ Deno.test("values are shared with all chats, and with later ones", async () => {
   assertEquals(calls[2], ["a=2", "c=3"]);
 });
 
+Deno.test("a value that is not printable is refused on all chats", async () => {
+  const room = new MemoryRoom();
+  const values: string[][] = [[], []];
+  const options = (i: number): ChatOptions => ({
+    onShare: (_, value) => void values[i].push(value!),
+  });
+  await using one = startServer(room, options(0));
+  await using two = startServer(room, options(1));
+  await one.chat.share("a", "1");
+  await one.chat.share("a", "2\u200e");
+  await one.chat.share("b", "3");
+  await two.chat.notice("all is read");
+  assertEquals(values, [["1", "3"], ["1", "3"]]);
+});
+
 Deno.test("a chat alone shares values, too, and an onShare that throws is logged", async () => {
   const log: string[] = [];
   await using chat = new Chat({

@@ -46,6 +46,26 @@ export function freePort(): number {
   return listener.addr.port;
 }
 
+type JetStream = typeof import("npm:@nats-io/jetstream@3.4.0");
+type Streams = Awaited<ReturnType<JetStream["jetstreamManager"]>>["streams"];
+
+/** Manages the streams of a NATS server, as an operator does. */
+export async function manageStreams(
+  url: string,
+  manage: (streams: Streams) => Promise<unknown>,
+): Promise<void> {
+  const { connect }: typeof import("npm:@nats-io/transport-node@3.4.0") =
+    await import(CLIENT_MODULES[0]);
+  const { jetstreamManager }: JetStream = await import(CLIENT_MODULES[1]);
+  const nc = await connect({ servers: url });
+  try {
+    const options = { checkAPI: false, timeout: 1_000 };
+    await manage((await jetstreamManager(nc, options)).streams);
+  } finally {
+    await nc.close();
+  }
+}
+
 /** A NATS server that can be stopped and started again on its port and its files. */
 export class NatsServer implements AsyncDisposable {
   readonly port = freePort();
@@ -151,18 +171,12 @@ cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`;
 
   /** Makes a stream with three replicas, when the servers are ready for that. */
   async makeStream(name: string, subjects: string[]): Promise<void> {
-    const { connect }: typeof import("npm:@nats-io/transport-node@3.4.0") =
-      await import(CLIENT_MODULES[0]);
-    const { jetstreamManager }: typeof import("npm:@nats-io/jetstream@3.4.0") =
-      await import(CLIENT_MODULES[1]);
-    const nc = await connect({ servers: this.nodes[0].url });
-    const options = { checkAPI: false, timeout: 1_000 };
-    const { streams } = await jetstreamManager(nc, options);
-    const add = () =>
-      streams.add({ name, subjects, num_replicas: 3 })
-        .then(() => true, () => false);
-    while (!await add()) await delay(100);
-    await nc.close();
+    await manageStreams(this.nodes[0].url, async (streams) => {
+      const add = () =>
+        streams.add({ name, subjects, num_replicas: 3 })
+          .then(() => true, () => false);
+      while (!await add()) await delay(100);
+    });
   }
 
   /** Returns the server that leads the stream of a room. */
