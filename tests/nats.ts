@@ -144,13 +144,16 @@ export class NatsCluster implements AsyncDisposable {
   private constructor() {}
 
   static async start(program: string): Promise<NatsCluster> {
-    const cluster = new NatsCluster();
-    try {
-      await cluster.#start(program);
-      return cluster;
-    } catch (error) {
-      await cluster[Symbol.asyncDispose]();
-      throw error;
+    // Servers that start together do not always find each other.
+    for (let attempts = 3;; attempts--) {
+      const cluster = new NatsCluster();
+      try {
+        await cluster.#start(program);
+        return cluster;
+      } catch (error) {
+        await cluster[Symbol.asyncDispose]();
+        if (attempts === 1) throw error;
+      }
     }
   }
 
@@ -171,11 +174,16 @@ cluster { name: c, listen: "127.0.0.1:${port}", routes: [${routes}] }`;
 
   /** Makes a stream with three replicas, when the servers are ready for that. */
   async makeStream(name: string, subjects: string[]): Promise<void> {
+    const end = performance.now() + 10_000;
     await manageStreams(this.nodes[0].url, async (streams) => {
-      const add = () =>
-        streams.add({ name, subjects, num_replicas: 3 })
-          .then(() => true, () => false);
-      while (!await add()) await delay(100);
+      for (;;) {
+        try {
+          return await streams.add({ name, subjects, num_replicas: 3 });
+        } catch (error) {
+          if (performance.now() > end) throw error;
+          await delay(100);
+        }
+      }
     });
   }
 
