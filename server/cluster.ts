@@ -24,6 +24,7 @@ import { once } from "node:events";
 import { setTimeout as delay } from "node:timers/promises";
 import type { Exchange, ExchangeItem } from "../mod.ts";
 import { parseHeader } from "./batches.ts";
+import { settlesWithin } from "./duration.ts";
 import {
   NoAnswer,
   RoomStream,
@@ -388,19 +389,4 @@ export class Cluster implements Exchange {
       this.#publisher.publishEmpty();
     }
   }
-}
-
-/** Returns whether a promise settles within a time in milliseconds. */
-async function settlesWithin(
-  promise: Promise<unknown>,
-  time: number,
-): Promise<boolean> {
-  const timeout = new AbortController();
-  const { signal } = timeout;
-  const isSettled = await Promise.race([
-    promise.then(() => true, () => true),
-    delay(time, false, { signal }),
-  ]);
-  timeout.abort();
-  return isSettled;
 }

@@ -1,5 +1,7 @@
 // Copyright 2026 the linechat authors. MIT license.
 
+import { setTimeout as delay } from "node:timers/promises";
+
 /** The units of a duration, in milliseconds. */
 const UNITS = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** The longest duration: ten years, in milliseconds. */
@@ -22,4 +24,19 @@ export function formatDuration(duration: number): string {
   const [unit, size] = Object.entries(UNITS)
     .findLast(([, size]) => duration >= size) ?? ["s", UNITS.s];
   return `${Math.floor(duration / size)}${unit}`;
+}
+
+/** Returns whether a promise settles within a time in milliseconds. */
+export async function settlesWithin(
+  promise: Promise<unknown>,
+  time: number,
+): Promise<boolean> {
+  const timeout = new AbortController();
+  const { signal } = timeout;
+  const isSettled = await Promise.race([
+    promise.then(() => true, () => true),
+    delay(time, false, { signal }),
+  ]);
+  timeout.abort();
+  return isSettled;
 }
