@@ -878,7 +878,7 @@ const MIN_LINE = 64;
 /** Maximum number of UTF-8 bytes of a UTF-16 unit. */
 const MAX_WIDTH = 3;
 /** Credit that a command costs besides its text, in bytes: it takes time, not output. */
-const COMMAND_COST = 4 * 1024;
+const COMMAND_COST = 8 * 1024;
 /** Credit that joining costs, in bytes. */
 const ENTRY_COST = 256;
 
