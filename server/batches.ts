@@ -6,10 +6,22 @@
  * @module
  */
 
+import { promisify } from "node:util";
+import { gunzip, gzip } from "node:zlib";
+
 /** Version of the format of batches and states. */
 const FORMAT = 1;
 /** Maximum length of the entries of a batch, in UTF-16 units, unless it has one only. */
 const MAX_BATCH = 256 * 1024;
+/** Maximum size of a state that is unpacked, in bytes. */
+const MAX_STATE = 32 * 1024 * 1024;
+
+const compress = promisify<string, Uint8Array>(gzip);
+const decompress = promisify<
+  Uint8Array,
+  { maxOutputLength: number },
+  Uint8Array
+>(gunzip);
 
 /** The header of the entries that a server sends in one message. */
 export interface BatchHeader {
@@ -65,13 +77,7 @@ function isCount(value: unknown): boolean {
 
 /** Compresses a state. */
 export async function packState(state: State): Promise<Uint8Array> {
-  const { readable, writable } = new CompressionStream("gzip");
-  const writer = writable.getWriter();
-  void writer.write(
-    new TextEncoder().encode(JSON.stringify({ format: FORMAT, ...state })),
-  );
-  void writer.close();
-  return await new Response(readable).bytes();
+  return await compress(JSON.stringify({ format: FORMAT, ...state }));
 }
 
 /** Unpacks a state. Returns nothing if it is malformed. */
@@ -79,10 +85,8 @@ export async function unpackState(
   data: Uint8Array,
 ): Promise<State | undefined> {
   try {
-    const { format, seq, bytes, servers, entries } = await new Response(
-      new Blob([new Uint8Array(data)]).stream()
-        .pipeThrough(new DecompressionStream("gzip")),
-    ).json();
+    const text = await decompress(data, { maxOutputLength: MAX_STATE });
+    const { format, seq, bytes, servers, entries } = JSON.parse(`${text}`);
     const isValid = format === FORMAT && isCount(seq) && isCount(bytes) &&
       Array.isArray(servers) &&
       servers.every(([id, number]) => isServer(id) && isCount(number)) &&

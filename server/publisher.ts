@@ -70,7 +70,7 @@ export class Publisher {
     this.wake();
   }
 
-  /** Publishes what waits, and that this server leaves. */
+  /** Publishes the waiting entries, and that this server leaves. */
   close(): void {
     this.#isClosing = true;
     this.wake();

@@ -65,3 +65,8 @@ for (
     assertEquals(await unpackState(await packState(state)), undefined);
   });
 }
+
+Deno.test("a state that is too large when unpacked is malformed", async () => {
+  const state = { ...STATE, entries: [" ".repeat(33 * 1024 * 1024)] };
+  assertEquals(await unpackState(await packState(state)), undefined);
+});
