@@ -55,6 +55,18 @@ function paste(count: number, reads: number, bytes: number): Scenario {
   };
 }
 
+/** Returns a scenario of a command with names that normalization expands. */
+function expand(command: string, rest = ""): Scenario {
+  const line = `${command} ${"\ufdfa".repeat(250)}${rest}\n`;
+  return {
+    title: `100 senders of ${command} with names that normalization expands`,
+    run(stage) {
+      for (const client of stage.join(100)) client.send(line, Infinity);
+      stage.wait(10);
+    },
+  };
+}
+
 /** Returns a scenario of clients that leave a backlog unread and then read slowly. */
 function refill(
   count: number,
@@ -210,22 +222,8 @@ export const SAFETY: Record<string, Scenario> = {
       stage.wait(10);
     },
   },
-  "m7-msg": {
-    title: "100 senders of /msg with names that normalization expands",
-    run(stage) {
-      const line = `/msg ${"\ufdfa".repeat(250)} x\n`;
-      for (const client of stage.join(100)) client.send(line, Infinity);
-      stage.wait(10);
-    },
-  },
-  "m7-nick": {
-    title: "100 senders of /nick with names that normalization expands",
-    run(stage) {
-      const line = `/nick ${"\ufdfa".repeat(250)}\n`;
-      for (const client of stage.join(100)) client.send(line, Infinity);
-      stage.wait(10);
-    },
-  },
+  "m7-msg": expand("/msg", " x"),
+  "m7-nick": expand("/nick"),
   "trickle-1k": trickle(1e3),
   "trickle-10k": trickle(10e3),
   "trickle-100k": trickle(100e3),
